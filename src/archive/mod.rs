@@ -1,0 +1,65 @@
+//! PostgreSQL: the transcripts of closed conversations.
+//!
+//! The only place (with outbox/) that contains SQL. Everything written here is insert-once: writing it again changes nothing.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use thiserror::Error;
+
+use crate::domain::{Close, EventId, Message, Record, Thread};
+
+/// The archive as the pipeline sees it.
+#[async_trait]
+pub trait Archive: Send + Sync {
+    /// Begins a transaction; dropping it unfinished leaves the archive as it was.
+    async fn begin(&self) -> Result<Box<dyn Transaction>, ArchiveError>;
+}
+
+/// One transaction on one conversation.
+#[async_trait]
+pub trait Transaction: Send {
+    /// Locks the conversation's row, making it first if there is none, so that two closers of one conversation take turns.
+    async fn lock(&mut self, thread: &Thread, record: &Record) -> Result<(), ArchiveError>;
+
+    /// Inserts those of `messages` (at most 1,000) that stand nowhere in the archive yet, and verifies that afterwards all of
+    /// them do. `late` marks them as arrived after the close.
+    ///
+    /// Returns the ids inserted now.
+    async fn insert(&mut self, record: &Record, messages: &[Message], late: bool) -> Result<Vec<EventId>, ArchiveError>;
+
+    /// Writes how the conversation ended, unless it is written already, and what its messages add up to, then commits.
+    ///
+    /// `close` is `None` for a checkpoint and for a late arrival. Returns what stands in the archive now. A conversation
+    /// without any message is not kept: the transaction is rolled back and the summary is empty.
+    async fn finish(self: Box<Self>, record: &Record, close: Option<&Close>) -> Result<Summary, ArchiveError>;
+}
+
+/// What the archive holds of one conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Its messages.
+    pub message_count: u64,
+    /// SHA-256 over its messages in order; computed by the database from what it stored.
+    pub content_hash: Option<[u8; 32]>,
+    /// When it was first closed in the archive; `None` while it is only checkpointed.
+    pub closed_at: Option<DateTime<Utc>>,
+}
+
+/// Why the archive did not do it. Nothing was written.
+#[derive(Debug, Error)]
+pub enum ArchiveError {
+    /// It cannot be reached or is overloaded: try again later, and charge nobody.
+    #[error("the archive is unavailable: {0}")]
+    Unavailable(String),
+    /// It refused what was sent: trying again will not help without a change.
+    #[error("the archive refused the write: {0}")]
+    Refused(String),
+    /// It does not hold what was written to it.
+    #[error("the archive holds {found} of {expected} messages just written")]
+    Unverified {
+        /// Messages sent.
+        expected: u64,
+        /// Messages found.
+        found: u64,
+    },
+}

@@ -1,0 +1,4 @@
+//! `conversationd`.
+pub mod archive;
+pub mod domain;
+pub mod event;
