@@ -1,0 +1,62 @@
+"""MiniStack, with what its release 1.5.33 does not do mended."""
+
+import time
+
+from ministack.app import main
+from ministack.services import dynamodb, sqs
+from ministack.services.cloudformation import provisioners
+
+# Why: every SendMessage walks the deduplication entries of the last five minutes, so sending slows down as it goes on.
+# Once a second is as good: an entry's own expiry still decides.
+prune = sqs._prune_dedup
+
+
+def prune_once_a_second(queue):
+    now = time.monotonic()
+    if now - queue.get("pruned", -1) >= 1:
+        queue["pruned"] = now
+        prune(queue)
+
+
+sqs._prune_dedup = prune_once_a_second
+
+# Why: CloudFormation makes a table without its TTL, backups and encryption, and with indexes that have no status, which
+# clients that wait for ACTIVE wait for in vain. The calls of DynamoDB's own API do all that.
+TABLE = provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"]
+
+
+def true(spec, key):
+    return str((spec or {}).get(key)).lower() == "true"
+
+
+def finish(name, props):
+    for index in dynamodb._tables[name].get("GlobalSecondaryIndexes") or []:
+        index.setdefault("IndexStatus", "ACTIVE")
+    ttl = props.get("TimeToLiveSpecification")
+    if true(ttl, "Enabled"):
+        dynamodb._update_ttl(
+            {"TableName": name, "TimeToLiveSpecification": {"Enabled": True, "AttributeName": ttl["AttributeName"]}}
+        )
+    if true(props.get("PointInTimeRecoverySpecification"), "PointInTimeRecoveryEnabled"):
+        dynamodb._update_continuous_backups(
+            {"TableName": name, "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True}}
+        )
+    if true(props.get("SSESpecification"), "SSEEnabled"):
+        dynamodb._update_table({"TableName": name, "SSESpecification": {"Enabled": True}})
+
+
+def finishing(step):
+    def with_finish(*args, **kwargs):
+        made = step(*args, **kwargs)
+        # create(logical id, properties, stack); update(name, old properties, new properties, stack, logical id)
+        finish(made[0], args[1] if step is create else args[2])
+        return made
+
+    return with_finish
+
+
+create, update = TABLE["create"], TABLE["update"]
+TABLE["create"] = finishing(create)
+TABLE["update"] = finishing(update)
+
+main()
