@@ -25,7 +25,8 @@ pub trait Transaction: Send {
     /// them do. `late` marks them as arrived after the close.
     ///
     /// Returns the ids inserted now.
-    async fn insert(&mut self, record: &Record, messages: &[Message], late: bool) -> Result<Vec<EventId>, ArchiveError>;
+    async fn insert(&mut self, record: &Record, messages: &[Message], late: bool)
+    -> Result<Vec<EventId>, ArchiveError>;
 
     /// Writes how the conversation ended, unless it is written already, and what its messages add up to, then commits.
     ///

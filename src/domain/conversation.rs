@@ -75,7 +75,7 @@ pub struct Record {
 }
 
 /// A closed stretch of a thread, as its successor remembers it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stretch {
     /// The conversation.
     pub id: ConversationId,
@@ -83,6 +83,8 @@ pub struct Stretch {
     pub opened_at: DateTime<Utc>,
     /// When it closed.
     pub closed_at: DateTime<Utc>,
+    /// Why it closed.
+    pub reason: CloseReason,
 }
 
 impl Stretch {
@@ -123,6 +125,8 @@ pub enum CloseReason {
     Requested,
     /// An operator asked for it.
     Operator,
+    /// It had closed without a message; its first came late.
+    Late,
 }
 
 impl CloseReason {
@@ -133,6 +137,7 @@ impl CloseReason {
             Self::Idle => "idle",
             Self::Requested => "requested",
             Self::Operator => "operator",
+            Self::Late => "late",
         }
     }
 }
@@ -266,19 +271,19 @@ pub struct Closed {
 impl Closed {
     /// What the thread's next conversation remembers of it.
     pub fn stretch(&self) -> Stretch {
-        Stretch { id: self.record.id, opened_at: self.record.opened_at, closed_at: self.close.at }
+        Stretch {
+            id: self.record.id,
+            opened_at: self.record.opened_at,
+            closed_at: self.close.at,
+            reason: self.close.reason,
+        }
     }
 }
 
 impl Head {
     /// The same thread one version on, with its conversation in another state.
     pub fn next(&self, conversation: Conversation) -> Self {
-        Self {
-            version: self.version + 1,
-            thread: self.thread.clone(),
-            group_id: self.group_id.clone(),
-            conversation,
-        }
+        Self { version: self.version + 1, thread: self.thread.clone(), group_id: self.group_id.clone(), conversation }
     }
 
     /// The first head of a thread, or one that follows `before`, with a conversation opened by `first`.

@@ -8,7 +8,9 @@ mod ids;
 mod message;
 mod policy;
 
-pub use conversation::{Close, CloseReason, Closed, Closing, Conversation, Due, DueReason, Head, Open, Record, Stretch};
+pub use conversation::{
+    Close, CloseReason, Closed, Closing, Conversation, Due, DueReason, Head, Open, Record, Stretch,
+};
 pub use ids::{ConversationId, EventId, Sequence, Thread, ThreadKey};
 pub use message::{Attachment, Direction, Message, SenderType};
 pub use policy::Policy;

@@ -1,0 +1,26 @@
+//! `session.opened`, `session.closed`: a session's end starts the grace period, its beginning cancels it.
+
+use super::{Decision, going_on};
+use crate::{
+    domain::{DueReason, Head, Open, Policy},
+    event::{Event, SessionClosed, SessionOpened},
+};
+
+pub(super) fn opened(head: &Head, open: &Open, event: &Event, session: &SessionOpened, policy: &Policy) -> Decision {
+    let known = open.sessions.contains(&session.session_id);
+    if known && open.due.reason != DueReason::SessionEnded {
+        return Decision::Nothing("the session is running already");
+    }
+    let mut open = open.clone().session_opened(session.session_id.clone(), session.agent_id.clone());
+    if open.due.reason == DueReason::SessionEnded {
+        open = open.resume(event.received_at, policy);
+    }
+    Decision::Write(going_on(head, open))
+}
+
+pub(super) fn closed(head: &Head, open: &Open, event: &Event, session: &SessionClosed, policy: &Policy) -> Decision {
+    if open.due.reason == DueReason::SessionEnded {
+        return Decision::Nothing("the grace period is running already");
+    }
+    Decision::Write(going_on(head, open.clone().session_closed(&session.session_id, event.received_at, policy)))
+}

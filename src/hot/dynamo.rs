@@ -1,0 +1,263 @@
+//! The hot store in one DynamoDB table.
+//!
+//! There is no delete here: messages leave by TTL alone (W10), which is free and cannot take one that arrived meanwhile.
+
+use std::{collections::HashMap, time::Duration};
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    types::{AttributeValue, KeysAndAttributes, PutRequest, WriteRequest},
+};
+use backon::{BackoffBuilder, ExponentialBuilder};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{
+    Cursor, DueHead, HotError, HotStore, Page, Put,
+    item::{self, Assembly, DUE_AT, DUE_INDEX, DUE_SHARD, Item, PK, RECEIVED_AT, SK, VERSION, number, text},
+};
+use crate::domain::{ConversationId, Head, Message, ThreadKey};
+
+/// Messages asked for per page: about half of DynamoDB's 1 MB page at a typical size, and what the archive inserts at once.
+const PAGE_MESSAGES: i32 = 1000;
+
+/// Items in one BatchWriteItem (DynamoDB's limit).
+const BATCH_WRITE_ITEMS: usize = 25;
+
+/// The table.
+#[derive(Clone, Debug)]
+pub struct DynamoStore {
+    client: Client,
+    table: String,
+    ttl: TimeDelta,
+}
+
+impl DynamoStore {
+    /// A store in `table`, whose messages and closed heads expire after `ttl`.
+    pub fn new(client: Client, table: String, ttl: Duration) -> Self {
+        Self { client, table, ttl: TimeDelta::from_std(ttl).unwrap_or(TimeDelta::MAX) }
+    }
+
+    /// What a batch left undone is tried again, as AWS asks, with growing pauses; what remains then is the caller's to retry.
+    fn pauses() -> impl Iterator<Item = Duration> {
+        ExponentialBuilder::default().with_min_delay(Duration::from_millis(50)).with_max_times(4).with_jitter().build()
+    }
+
+    async fn write_items(&self, items: &[Item]) -> Result<(), HotError> {
+        let mut requests = Vec::with_capacity(items.len());
+        for item in items {
+            let put = PutRequest::builder().set_item(Some(item.clone())).build().map_err(|_| incomplete())?;
+            requests.push(WriteRequest::builder().put_request(put).build());
+        }
+        let mut pauses = Self::pauses();
+        loop {
+            let sent = self.client.batch_write_item().request_items(&self.table, requests).send().await;
+            let left = sent.map_err(error)?.unprocessed_items.and_then(|mut tables| tables.remove(&self.table));
+            match left.filter(|left| !left.is_empty()) {
+                None => return Ok(()),
+                Some(left) => requests = left,
+            }
+            let Some(pause) = pauses.next() else {
+                return Err(HotError::Unavailable("part of a batch was left unprocessed".into()));
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+#[async_trait]
+impl HotStore for DynamoStore {
+    async fn heads(&self, threads: Vec<ThreadKey>) -> Vec<Result<Option<Head>, HotError>> {
+        let mut found: HashMap<String, Item> = HashMap::with_capacity(threads.len());
+        let mut keys: Vec<Item> = threads.iter().map(item::head_key).collect();
+        let mut pauses = Self::pauses();
+        loop {
+            let Ok(wanted) = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build() else {
+                return vec![Err(incomplete()); threads.len()];
+            };
+            let got = match self.client.batch_get_item().request_items(&self.table, wanted).send().await {
+                Ok(got) => got,
+                Err(failure) => return vec![Err(error(failure)); threads.len()],
+            };
+            let items = got.responses.and_then(|mut tables| tables.remove(&self.table)).unwrap_or_default();
+            for item in items {
+                if let Ok(pk) = item::string(&item, PK) {
+                    found.insert(pk.to_owned(), item);
+                }
+            }
+            let left = got.unprocessed_keys.and_then(|mut tables| tables.remove(&self.table)).map(|left| left.keys);
+            match left.filter(|left| !left.is_empty()) {
+                None => break,
+                Some(left) => keys = left,
+            }
+            let Some(pause) = pauses.next() else {
+                return vec![Err(HotError::Unavailable("part of a batch was left unread".into())); threads.len()];
+            };
+            tokio::time::sleep(pause).await;
+        }
+        threads.iter().map(|thread| found.get(thread.as_str()).map(item::to_head).transpose()).collect()
+    }
+
+    async fn write_head(&self, thread: &ThreadKey, head: &Head) -> Result<bool, HotError> {
+        let item = item::of_head(thread, head, self.ttl)?;
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
+        let put = if head.version == 1 {
+            put.condition_expression("attribute_not_exists(#pk)").expression_attribute_names("#pk", PK)
+        } else {
+            put.condition_expression("#version = :read")
+                .expression_attribute_names("#version", VERSION)
+                .expression_attribute_values(":read", number(head.version - 1))
+        };
+        match put.send().await {
+            Ok(_) => Ok(true),
+            Err(failure) if failure.code() == Some("ConditionalCheckFailedException") => Ok(false),
+            Err(failure) => Err(error(failure)),
+        }
+    }
+
+    async fn put_messages(&self, puts: Vec<Put>) -> Vec<Result<(), HotError>> {
+        let mut results = vec![Ok(()); puts.len()];
+        // one batch must not name a key twice: the same delivery may come round again while its first turn still runs
+        let mut items: HashMap<(String, String), (usize, Item)> = HashMap::with_capacity(puts.len());
+        for (place, put) in puts.iter().enumerate() {
+            match item::of_message(put, self.ttl) {
+                Ok(parts) => items.extend(parts.into_iter().map(|part| (key(&part), (place, part)))),
+                Err(failure) => results[place] = Err(failure),
+            }
+        }
+        let items: Vec<(usize, Item)> = items.into_values().collect();
+        for batch in items.chunks(BATCH_WRITE_ITEMS) {
+            let batch_items: Vec<Item> = batch.iter().map(|(_, item)| item.clone()).collect();
+            if let Err(failure) = self.write_items(&batch_items).await {
+                for (place, put) in puts.iter().enumerate() {
+                    let touched = batch.iter().any(|(other, _)| {
+                        *other == place || (puts[*other].thread == put.thread && puts[*other].message == put.message)
+                    });
+                    if touched {
+                        results[place] = Err(failure.clone());
+                    }
+                }
+            }
+        }
+        results
+    }
+
+    async fn page(
+        &self,
+        thread: &ThreadKey,
+        conversation: ConversationId,
+        after: Option<Cursor>,
+    ) -> Result<Page, HotError> {
+        let mut assembly = Assembly::default();
+        let mut after = after;
+        loop {
+            let start = after
+                .take()
+                .map(|Cursor(sk)| HashMap::from([(PK.to_owned(), text(thread.as_str())), (SK.to_owned(), text(sk))]));
+            let got = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .consistent_read(true)
+                .key_condition_expression("pk = :pk and begins_with(sk, :messages)")
+                .expression_attribute_values(":pk", text(thread.as_str()))
+                .expression_attribute_values(":messages", text(item::messages_of(conversation)))
+                .limit(PAGE_MESSAGES)
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(error)?;
+            for item in got.items() {
+                assembly.add(item)?;
+            }
+            let more = got.last_evaluated_key().is_some_and(|key| !key.is_empty());
+            if !(more && assembly.in_the_middle()) {
+                return Ok(assembly.page(more));
+            }
+            after = assembly.last();
+        }
+    }
+
+    async fn last_received(
+        &self,
+        thread: &ThreadKey,
+        conversation: ConversationId,
+    ) -> Result<Option<DateTime<Utc>>, HotError> {
+        let got = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk and begins_with(sk, :messages)")
+            .expression_attribute_values(":pk", text(thread.as_str()))
+            .expression_attribute_values(":messages", text(item::messages_of(conversation)))
+            .projection_expression(RECEIVED_AT)
+            .scan_index_forward(false)
+            .limit(1)
+            .send()
+            .await
+            .map_err(error)?;
+        got.items().first().map_or(Ok(None), |item| item::millis(item, RECEIVED_AT))
+    }
+
+    async fn holds(
+        &self,
+        thread: &ThreadKey,
+        conversation: ConversationId,
+        message: &Message,
+    ) -> Result<bool, HotError> {
+        let got = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(item::message_key(thread, conversation, message)))
+            .consistent_read(true)
+            .projection_expression(PK)
+            .send()
+            .await
+            .map_err(error)?;
+        Ok(got.item.is_some())
+    }
+
+    async fn due(&self, shard: u8, until: DateTime<Utc>, limit: usize) -> Result<Vec<DueHead>, HotError> {
+        let got = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(DUE_INDEX)
+            .key_condition_expression("#shard = :shard and #at <= :until")
+            .expression_attribute_names("#shard", DUE_SHARD)
+            .expression_attribute_names("#at", DUE_AT)
+            .expression_attribute_values(":shard", text(shard.to_string()))
+            .expression_attribute_values(":until", number(until.timestamp_millis()))
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+            .send()
+            .await
+            .map_err(error)?;
+        got.items().iter().map(item::to_due).collect()
+    }
+}
+
+fn key(item: &Item) -> (String, String) {
+    let part = |name| match item.get(name) {
+        Some(AttributeValue::S(value)) => value.clone(),
+        _ => String::new(),
+    };
+    (part(PK), part(SK))
+}
+
+fn incomplete() -> HotError {
+    HotError::Refused("the request could not be built".into())
+}
+
+/// Codes say what went wrong; messages may quote keys, which name people, and stay out.
+fn error<E: ProvideErrorMetadata, R>(failure: SdkError<E, R>) -> HotError {
+    const REFUSED: [&str; 4] =
+        ["ValidationException", "AccessDeniedException", "ResourceNotFoundException", "UnrecognizedClientException"];
+    match failure.code() {
+        Some(code) if REFUSED.contains(&code) => HotError::Refused(code.to_owned()),
+        Some(code) => HotError::Unavailable(code.to_owned()),
+        None => HotError::Unavailable(failure.to_string()),
+    }
+}

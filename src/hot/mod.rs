@@ -1,0 +1,181 @@
+//! The hot store: what every thread's conversation is doing, and the messages of those in progress.
+//!
+//! [`HotStore`] is the edge (DynamoDB, or a model of it); [`Hot`] is how the house uses it, one thread at a time,
+//! with reads and writes of different threads sharing calls. Only this room knows attribute names and keys.
+
+mod dynamo;
+mod item;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use thiserror::Error;
+
+use crate::{
+    coalesce::{Batching, Coalescer},
+    domain::{ConversationId, Head, Message, ThreadKey},
+};
+
+pub use dynamo::DynamoStore;
+pub use item::{DUE_INDEX, DUE_SHARDS};
+
+/// A message on its way into a conversation.
+#[derive(Clone, Debug)]
+pub struct Put {
+    /// Thread it belongs to.
+    pub thread: ThreadKey,
+    /// Conversation it was assigned to.
+    pub conversation: ConversationId,
+    /// The message.
+    pub message: Arc<Message>,
+}
+
+/// Some of a conversation's messages, oldest first. A message may stand twice when its publisher sent it twice.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The messages.
+    pub messages: Vec<Message>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<Cursor>,
+}
+
+/// A place in a conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor(String);
+
+/// A conversation whose time has come, as the sparse index knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueHead {
+    /// Its thread.
+    pub thread: ThreadKey,
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// FIFO group of its thread.
+    pub group_id: String,
+    /// When it came up.
+    pub due_at: DateTime<Utc>,
+}
+
+/// The edge: one call each, consistent reads throughout (W2, CE-8).
+#[async_trait]
+pub trait HotStore: Send + Sync {
+    /// The heads of `threads` (different ones, at most 100), in their order.
+    async fn heads(&self, threads: Vec<ThreadKey>) -> Vec<Result<Option<Head>, HotError>>;
+
+    /// Writes `head` if the stored one is at the version before it (or absent, for version 1): W3, W8.
+    ///
+    /// Returns whether it was written.
+    async fn write_head(&self, thread: &ThreadKey, head: &Head) -> Result<bool, HotError>;
+
+    /// Puts messages (at most 25) under keys derived from what they say: writing one again changes nothing.
+    async fn put_messages(&self, puts: Vec<Put>) -> Vec<Result<(), HotError>>;
+
+    /// One page of a conversation's messages.
+    async fn page(
+        &self,
+        thread: &ThreadKey,
+        conversation: ConversationId,
+        after: Option<Cursor>,
+    ) -> Result<Page, HotError>;
+
+    /// When the queue took the latest message of a conversation.
+    async fn last_received(
+        &self,
+        thread: &ThreadKey,
+        conversation: ConversationId,
+    ) -> Result<Option<DateTime<Utc>>, HotError>;
+
+    /// Whether `message` stands in that conversation.
+    async fn holds(
+        &self,
+        thread: &ThreadKey,
+        conversation: ConversationId,
+        message: &Message,
+    ) -> Result<bool, HotError>;
+
+    /// Conversations of one shard (0 to [`DUE_SHARDS`]) that are due by `until`, oldest first, at most `limit`.
+    /// The index lags behind: what it says is looked at again in the thread's group.
+    async fn due(&self, shard: u8, until: DateTime<Utc>, limit: usize) -> Result<Vec<DueHead>, HotError>;
+}
+
+/// Why the hot store did not do it, or perhaps did: every write may be repeated.
+#[derive(Clone, Debug, Error)]
+pub enum HotError {
+    /// It cannot be reached, throttles, or answered with a fault of its own: try again later.
+    #[error("the hot store is unavailable: {0}")]
+    Unavailable(String),
+    /// It refused the request as such: a fault of ours or of its set-up.
+    #[error("the hot store refused the request: {0}")]
+    Refused(String),
+    /// An item does not read as what it should be.
+    #[error("an item in the hot store cannot be read: {0}")]
+    Unreadable(&'static str),
+}
+
+/// Calls on their way to the hot store at once, for each kind of batch.
+const PARALLEL_CALLS: usize = 8;
+
+/// The hot store as the pipeline uses it.
+pub struct Hot {
+    store: Arc<dyn HotStore>,
+    heads: Coalescer<ThreadKey, Result<Option<Head>, HotError>>,
+    puts: Coalescer<Put, Result<(), HotError>>,
+}
+
+impl Hot {
+    /// Puts the batching in front of `store`. `linger` is how long a first request waits for company.
+    pub fn over(store: Arc<dyn HotStore>, linger: Duration) -> Self {
+        let (reader, writer) = (store.clone(), store.clone());
+        let heads = Batching { most: 100, linger, parallel: PARALLEL_CALLS };
+        let puts = Batching { most: 25, linger, parallel: PARALLEL_CALLS };
+        Self {
+            store,
+            heads: Coalescer::start(heads, move |threads| {
+                let store = reader.clone();
+                async move { distinct_heads(store, threads).await }
+            }),
+            puts: Coalescer::start(puts, move |puts| {
+                let store = writer.clone();
+                async move { store.put_messages(puts).await }
+            }),
+        }
+    }
+
+    /// The head of a thread.
+    pub async fn head(&self, thread: &ThreadKey) -> Result<Option<Head>, HotError> {
+        self.heads.ask(thread.clone()).await.unwrap_or_else(|| Err(unanswered()))
+    }
+
+    /// Puts a message into a conversation.
+    pub async fn put(&self, put: Put) -> Result<(), HotError> {
+        self.puts.ask(put).await.unwrap_or_else(|| Err(unanswered()))
+    }
+}
+
+impl std::ops::Deref for Hot {
+    type Target = dyn HotStore;
+
+    fn deref(&self) -> &Self::Target {
+        self.store.as_ref()
+    }
+}
+
+fn unanswered() -> HotError {
+    HotError::Unavailable("the call ended without an answer".into())
+}
+
+/// DynamoDB refuses a batch that names one key twice; two groups of one thread may ask together.
+async fn distinct_heads(store: Arc<dyn HotStore>, threads: Vec<ThreadKey>) -> Vec<Result<Option<Head>, HotError>> {
+    let mut distinct = threads.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let heads = store.heads(distinct.clone()).await;
+    threads
+        .iter()
+        .map(|thread| match distinct.binary_search(thread) {
+            Ok(place) => heads.get(place).cloned().unwrap_or_else(|| Err(unanswered())),
+            Err(_) => Err(unanswered()),
+        })
+        .collect()
+}

@@ -1,0 +1,279 @@
+//! The queue on Amazon SQS.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use aws_sdk_sqs::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    types::{
+        BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
+        MessageAttributeValue, MessageSystemAttributeName as System,
+    },
+};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{BATCH, Command, DeadLetterReason, Delivery, Queue, QueueError, Receipt};
+use crate::domain::Sequence;
+
+/// Largest message SQS takes, body and attributes together.
+const LARGEST: usize = 1_048_576;
+
+/// Attributes of one message (SQS's limit) less the one that carries the reason.
+const ATTRIBUTES_COPIED: usize = 9;
+
+/// The attribute that says why a message is dead.
+const DEAD_LETTER_ATTRIBUTE: &str = "x-dlq";
+
+/// Long polls and quick calls need different time limits and retries.
+#[derive(Clone, Debug)]
+pub struct SqsClients {
+    /// For receives: waits longer than the longest poll; retried by us, with the same attempt id.
+    pub poll: Client,
+    /// For everything else.
+    pub control: Client,
+}
+
+/// The inbound queue and its dead-letter queue.
+#[derive(Clone, Debug)]
+pub struct SqsQueue {
+    clients: SqsClients,
+    url: String,
+    dead_letter_url: String,
+    visibility: Duration,
+}
+
+impl SqsQueue {
+    /// The queue at `url`, whose deliveries are hidden for `visibility`.
+    pub fn new(clients: SqsClients, url: String, dead_letter_url: String, visibility: Duration) -> Self {
+        Self { clients, url, dead_letter_url, visibility }
+    }
+}
+
+#[async_trait]
+impl Queue for SqsQueue {
+    async fn receive(&self, attempt: Uuid, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+        let received = self
+            .clients
+            .poll
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(BATCH as i32)
+            .wait_time_seconds(seconds(wait))
+            .visibility_timeout(seconds(self.visibility))
+            .receive_request_attempt_id(attempt.to_string())
+            .message_system_attribute_names(System::MessageGroupId)
+            .message_system_attribute_names(System::SequenceNumber)
+            .message_system_attribute_names(System::ApproximateReceiveCount)
+            .message_system_attribute_names(System::SentTimestamp)
+            .message_attribute_names("All")
+            .send()
+            .await
+            .map_err(error)?;
+        Ok(received.messages.unwrap_or_default().into_iter().filter_map(delivery).collect())
+    }
+
+    async fn delete(&self, receipts: Vec<Receipt>) -> Vec<Result<(), QueueError>> {
+        let entry = |(place, receipt): (usize, &Receipt)| {
+            DeleteMessageBatchRequestEntry::builder().id(place.to_string()).receipt_handle(&*receipt.0).build()
+        };
+        let Ok(entries) = receipts.iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>() else {
+            return vec![Err(incomplete()); receipts.len()];
+        };
+        let sent = self.clients.control.delete_message_batch().queue_url(&self.url).set_entries(Some(entries)).send();
+        match sent.await {
+            Ok(done) => settled(receipts.len(), done.failed()),
+            Err(failure) => vec![Err(error(failure)); receipts.len()],
+        }
+    }
+
+    async fn hide(&self, receipts: Vec<(Receipt, Duration)>) -> Vec<Result<(), QueueError>> {
+        let entry = |(place, (receipt, hidden)): (usize, &(Receipt, Duration))| {
+            ChangeMessageVisibilityBatchRequestEntry::builder()
+                .id(place.to_string())
+                .receipt_handle(&*receipt.0)
+                .visibility_timeout(seconds(*hidden))
+                .build()
+        };
+        let Ok(entries) = receipts.iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>() else {
+            return vec![Err(incomplete()); receipts.len()];
+        };
+        let call = self.clients.control.change_message_visibility_batch().queue_url(&self.url);
+        match call.set_entries(Some(entries)).send().await {
+            Ok(done) => settled(receipts.len(), done.failed()),
+            Err(failure) => vec![Err(error(failure)); receipts.len()],
+        }
+    }
+
+    async fn send(&self, command: Command) -> Result<(), QueueError> {
+        let call = self.clients.control.send_message().queue_url(&self.url).message_body(command.body);
+        let call = call.message_group_id(command.group_id).message_deduplication_id(command.dedup_id);
+        call.send().await.map(|_| ()).map_err(error)
+    }
+
+    async fn dead_letter(&self, delivery: &Delivery, reason: &DeadLetterReason) -> Result<(), QueueError> {
+        let mut call = self
+            .clients
+            .control
+            .send_message()
+            .queue_url(&self.dead_letter_url)
+            .message_body(&*delivery.body)
+            .message_group_id(&delivery.group_id)
+            // sent twice, when we die before the delete, it is taken once
+            .message_deduplication_id(&delivery.message_id);
+        for (name, value) in dead_letter_attributes(delivery, reason, &self.url) {
+            let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
+            call = call.message_attributes(name, value.map_err(|_| incomplete())?);
+        }
+        call.send().await.map(|_| ()).map_err(error)
+    }
+}
+
+/// What is known of a dead letter, in one attribute.
+#[derive(Serialize)]
+struct DeadLetter<'a> {
+    #[serde(flatten)]
+    reason: &'a DeadLetterReason,
+    source_queue: &'a str,
+    attempts: u32,
+    original_message_id: &'a str,
+    original_sequence: Sequence,
+    original_sent_at: DateTime<Utc>,
+}
+
+/// The reason, and the original attributes as far as count and size allow; a body that fills a message alone goes alone.
+fn dead_letter_attributes(delivery: &Delivery, reason: &DeadLetterReason, source: &str) -> Vec<(String, String)> {
+    let letter = DeadLetter {
+        reason,
+        source_queue: source.rsplit('/').next().unwrap_or_default(),
+        attempts: delivery.receive_count,
+        original_message_id: &delivery.message_id,
+        original_sequence: delivery.sequence,
+        original_sent_at: delivery.sent_at,
+    };
+    let why = (DEAD_LETTER_ATTRIBUTE.to_owned(), serde_json::to_string(&letter).unwrap_or_default());
+    let copies = delivery.attributes.iter().filter(|(name, _)| name.as_str() != DEAD_LETTER_ATTRIBUTE);
+    let copies = copies.take(ATTRIBUTES_COPIED).map(|(name, value)| (name.clone(), value.clone()));
+    let mut room = LARGEST.saturating_sub(delivery.body.len());
+    let fits = |(name, value): &(String, String)| {
+        let size = name.len() + value.len() + "String".len();
+        let fits = size <= room;
+        room = if fits { room - size } else { room };
+        fits
+    };
+    std::iter::once(why).chain(copies).filter(fits).collect()
+}
+
+fn delivery(message: Message) -> Option<Delivery> {
+    let system = message.attributes.unwrap_or_default();
+    let parsed = |name| system.get(&name).and_then(|value: &String| value.parse::<i64>().ok());
+    let strings = message.message_attributes.unwrap_or_default();
+    let attributes: BTreeMap<String, String> =
+        strings.into_iter().filter_map(|(name, value)| Some((name, value.string_value?))).collect();
+    Some(Delivery {
+        message_id: message.message_id?,
+        receipt: Receipt(Arc::from(message.receipt_handle?)),
+        group_id: system.get(&System::MessageGroupId).cloned().unwrap_or_default(),
+        sequence: Sequence(system.get(&System::SequenceNumber).and_then(|n| n.parse().ok()).unwrap_or_default()),
+        sent_at: parsed(System::SentTimestamp).and_then(DateTime::from_timestamp_millis).unwrap_or_default(),
+        receive_count: parsed(System::ApproximateReceiveCount).and_then(|n| n.try_into().ok()).unwrap_or(1),
+        body: Arc::from(message.body.unwrap_or_default()),
+        attributes,
+    })
+}
+
+/// The results of a batch call's entries, whose ids are their places.
+fn settled(entries: usize, failed: &[BatchResultErrorEntry]) -> Vec<Result<(), QueueError>> {
+    let mut results = vec![Ok(()); entries];
+    for entry in failed {
+        if let Some(result) = entry.id().parse::<usize>().ok().and_then(|place| results.get_mut(place)) {
+            *result = Err(classify(entry.code(), entry.message().unwrap_or_default()));
+        }
+    }
+    results
+}
+
+fn seconds(time: Duration) -> i32 {
+    i32::try_from(time.as_secs()).unwrap_or(i32::MAX)
+}
+
+fn incomplete() -> QueueError {
+    QueueError::Refused("the request could not be built".into())
+}
+
+fn error<E: ProvideErrorMetadata, R>(failure: SdkError<E, R>) -> QueueError {
+    match failure.code() {
+        Some(code) => classify(code, failure.message().unwrap_or_default()),
+        None => QueueError::Unavailable(failure.to_string()),
+    }
+}
+
+/// A lost lease has two shapes: a handle that is invalid, and (FIFO, fact F5) a parameter that is, because it expired.
+fn classify(code: &str, message: &str) -> QueueError {
+    let code = code.rsplit(['.', '#']).next().unwrap_or(code);
+    match code {
+        "ReceiptHandleIsInvalid" | "MessageNotInflight" => QueueError::LeaseLost,
+        "InvalidParameterValue" if message.contains("expired") => QueueError::LeaseLost,
+        "InvalidParameterValue"
+        | "InvalidMessageContents"
+        | "AccessDenied"
+        | "QueueDoesNotExist"
+        | "NonExistentQueue"
+        | "InvalidSecurity" => QueueError::Refused(code.to_owned()),
+        code => QueueError::Unavailable(code.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rejected(body: &str, attributes: &[(&str, &str)]) -> Delivery {
+        Delivery {
+            message_id: "m".into(),
+            receipt: Receipt("r".into()),
+            group_id: "g".into(),
+            sequence: Sequence(18_882_245_240_547_823_616),
+            sent_at: DateTime::UNIX_EPOCH,
+            receive_count: 1,
+            body: body.into(),
+            attributes: attributes.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+        }
+    }
+
+    fn reason() -> DeadLetterReason {
+        DeadLetterReason { code: "invalid_json".into(), field: None, reason: "not JSON".into() }
+    }
+
+    #[test]
+    fn a_dead_letter_keeps_its_attributes_and_says_why() {
+        let attributes =
+            dead_letter_attributes(&rejected("{", &[("event_type", "x")]), &reason(), "http://host/q.fifo");
+        assert_eq!(attributes[1], ("event_type".into(), "x".into()));
+        let why: serde_json::Value = serde_json::from_str(&attributes[0].1).expect("json");
+        assert_eq!(why["code"], "invalid_json");
+        assert_eq!(why["source_queue"], "q.fifo");
+        assert_eq!(why["original_sequence"], "18882245240547823616");
+    }
+
+    #[test]
+    fn a_dead_letter_never_exceeds_what_the_queue_takes() {
+        for spare in [0, 10, 400, 5_000] {
+            let delivery = rejected(&"x".repeat(LARGEST - spare), &[("a", &"y".repeat(1_000)), ("b", "z")]);
+            let attributes = dead_letter_attributes(&delivery, &reason(), "q");
+            let size: usize = attributes.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
+            assert!(size <= spare, "{size} bytes of attributes in {spare}");
+        }
+    }
+
+    #[test]
+    fn both_shapes_of_a_lost_lease_are_known() {
+        assert_eq!(classify("ReceiptHandleIsInvalid", ""), QueueError::LeaseLost);
+        let expired = "Value AQEB is invalid. Reason: The receipt handle has expired.";
+        assert_eq!(classify("InvalidParameterValue", expired), QueueError::LeaseLost);
+        assert!(matches!(classify("InvalidParameterValue", "too long"), QueueError::Refused(_)));
+        assert!(matches!(classify("ServiceUnavailable", ""), QueueError::Unavailable(_)));
+    }
+}
