@@ -7,14 +7,15 @@ from ministack.services import dynamodb, sqs
 from ministack.services.cloudformation import provisioners
 
 # Why: every SendMessage walks the deduplication entries of the last five minutes, so sending slows down as it goes on.
-# Once a second is as good: an entry's own expiry still decides.
+# Five minutes are five minutes within a second.
 prune = sqs._prune_dedup
+pruned = {}
 
 
 def prune_once_a_second(queue):
     now = time.monotonic()
-    if now - queue.get("pruned", -1) >= 1:
-        queue["pruned"] = now
+    if now - pruned.get(queue["url"], 0) >= 1:
+        pruned[queue["url"]] = now
         prune(queue)
 
 

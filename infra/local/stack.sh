@@ -39,12 +39,15 @@ open_state() {
     if [ ! -e "$state" ] && ! "${as[@]}" test -x "$(dirname "$state")"; then
       # A checkout that only root may enter: keep the state outside and a link to it here.
       local outside; outside=/var/tmp/conversationd-$(printf %s "$state" | sha256sum | cut -c1-12)
-      mkdir -p "$outside" && [ -O "$outside" ] || die "$outside belongs to someone else; set LOCAL_STATE_DIR to a folder that user 'nobody' can enter"
+      mkdir -p "$outside"
+      [ -O "$outside" ] || die "$outside belongs to someone else; set LOCAL_STATE_DIR to a folder that user 'nobody' can enter"
       ln -sfn "$outside" "$state"
     fi
   fi
-  mkdir -p "$state/run" 2>/dev/null && [ -w "$state" ] && [ -w "$state/run" ] ||
+  mkdir -p "$state/run" 2>/dev/null || true
+  if ! [ -w "$state" ] || ! [ -w "$state/run" ]; then
     die "cannot write to $state ($(stat -c 'owned by %U' "$state" 2>/dev/null || echo 'not there')); run as its owner, or set LOCAL_STATE_DIR"
+  fi
   state=$(cd "$state" && pwd -P)
   run=$state/run venv=$state/venv data=$state/pgdata kept=$state/aws
   if [ "$(id -u)" = 0 ]; then
@@ -85,7 +88,7 @@ aws_runs() { runs "$run/ministack.pid" "$here/ministack_local.py"; }
 postgres_runs() { runs "$data/postmaster.pid" "$data"; }
 port_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 port_free() { # PORT VARIABLE WHAT
-  ! port_taken "$1" || die "port $1, for $3, is taken by another program; stop that, or choose another: $2=$(($1 + 100)) $0 up"
+  ! port_taken "$1" || die "port $1, for $3, is taken by another program; stop that, or choose another: export $2=$(($1 + 100))"
 }
 
 aws_answers() (
@@ -96,6 +99,8 @@ start_aws() {
   [ "$(cat "$run/aws.port" 2>/dev/null)" = "$aws_port" ] || stop_aws
   if ! aws_runs; then
     port_free "$aws_port" LOCAL_AWS_PORT "SQS and DynamoDB"
+    # Files of root in an ordinary user's checkout must not be in the user's way afterwards.
+    mkdir -p "$kept"; chown --reference="$state" "$kept"; rm -f "$run"/ministack*
     # MINISTACK_HOST is the name in queue URLs; localhost may resolve to ::1, where nothing listens.
     env TMPDIR="$run" BIND_HOST=127.0.0.1 MINISTACK_HOST=127.0.0.1 GATEWAY_PORT="$aws_port" SERVICES=sqs,dynamodb,cloudformation,sts,iam \
       PERSIST_STATE=1 STATE_DIR="$kept" LOG_LEVEL=WARNING SFTP_ENABLED=0 IOT_MTLS_ENABLED=0 \
@@ -105,7 +110,7 @@ start_aws() {
   fi
   for _ in $(seq 600); do
     # What a stop kept has been read; after a crash it would come back as a state long gone.
-    ! aws_answers || { rm -rf "$kept"; return 0; }
+    ! aws_answers || { rm -f "$kept"/*; return 0; }
     aws_runs || sleep 0.2 # just forked, not yet exec'd
     aws_runs || break
     sleep 0.05
@@ -164,13 +169,11 @@ sql_is_ours() { is "${DATABASE_URL:-}" "$sql_url"; }
 env_lines() {
   set_to() { printf 'export %s=%q\n' "$1" "$2"; }
   default() { [ -n "${!1:-}" ] || set_to "$@"; }
-  local aws=default
-  if aws_is_ours; then # real credentials and profiles have no business here
-    aws=set_to
+  local aws=default region=${AWS_REGION:-${AWS_DEFAULT_REGION:-us-east-1}}
+  if aws_is_ours && is "${AWS_ENDPOINT_URL_SQS:-}${AWS_ENDPOINT_URL_DYNAMODB:-}" "$aws_url"; then
+    aws=set_to region=us-east-1 # real credentials, profiles and regions have no business here
     echo 'unset AWS_PROFILE AWS_SESSION_TOKEN'
   fi
-  local region=us-east-1
-  aws_is_ours || region=${AWS_REGION:-${AWS_DEFAULT_REGION:-us-east-1}}
   default AWS_ENDPOINT_URL "$aws_url"
   "$aws" AWS_REGION "$region"
   "$aws" AWS_DEFAULT_REGION "$region"
@@ -187,8 +190,9 @@ env_lines() {
 }
 
 status() {
-  if aws_runs; then echo "aws       up    $aws_url"; else echo "aws       down"; fi
-  if postgres_runs; then echo "postgres  up    $sql_url"; else echo "postgres  down"; fi
+  # the ports they have, which need not be the ones this environment asks for
+  if aws_runs; then echo "aws       up    http://127.0.0.1:$(cat "$run/aws.port")"; else echo "aws       down"; fi
+  if postgres_runs; then echo "postgres  up    postgres://postgres@127.0.0.1:$(sed -n 4p "$data/postmaster.pid")/conversationd"; else echo "postgres  down"; fi
 }
 
 up() {
