@@ -2,9 +2,21 @@
 //!
 //! The only place (with outbox/) that contains SQL. Everything written here is insert-once: writing it again changes nothing.
 
+mod columns;
+mod content_hash;
+mod error;
+mod postgres;
+mod read;
+mod session;
+mod transaction;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use thiserror::Error;
+
+pub use content_hash::ContentHash;
+pub use postgres::{Options, PostgresArchive};
+pub use read::{ConversationRow, Cursor, Filter, MessageRow};
 
 use crate::domain::{Close, EventId, Message, Record, Thread};
 
@@ -60,7 +72,7 @@ pub enum ArchiveError {
     Unverified {
         /// Messages sent.
         expected: u64,
-        /// Messages found.
+        /// Messages found as they were sent: 0 when all are there but their content hash is another.
         found: u64,
     },
 }

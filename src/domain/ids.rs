@@ -45,6 +45,21 @@ impl Thread {
         }
         ThreadKey(key)
     }
+
+    /// The thread that `key` names; `None` for a key that no thread has.
+    pub fn named_by(key: &ThreadKey) -> Option<Self> {
+        let mut parts = key.0.split('#').map(unescaped);
+        let (project, second, third) = (parts.next()?, parts.next()?, parts.next());
+        let thread = match third {
+            Some(channel) => Self { project, contact: Some(second), channel: Some(channel), conversation: None },
+            None => Self { project, contact: None, channel: None, conversation: Some(second) },
+        };
+        parts.next().is_none().then_some(thread)
+    }
+}
+
+fn unescaped(part: &str) -> String {
+    part.replace("%23", "#").replace("%25", "%")
 }
 
 fn push_escaped(key: &mut String, part: &str) {
@@ -158,6 +173,16 @@ mod tests {
         assert_ne!(thread("a%23b", "c").key(), thread("a#b", "c").key());
         let chosen = Thread { project: "p".into(), contact: None, channel: None, conversation: Some("a#c".into()) };
         assert_ne!(chosen.key(), thread("a", "c").key());
+    }
+
+    #[test]
+    fn a_key_names_its_thread() {
+        for (contact, channel) in [("a#b", "c"), ("100%", "%23"), ("%2523", "#"), ("whatsapp:+55", "w")] {
+            let thread = thread(contact, channel);
+            assert_eq!(Thread::named_by(&thread.key()), Some(thread));
+        }
+        let chosen = Thread { project: "p".into(), contact: None, channel: None, conversation: Some("a#c".into()) };
+        assert_eq!(Thread::named_by(&chosen.key()), Some(chosen));
     }
 
     #[test]

@@ -2,11 +2,33 @@
 //!
 //! Knows every accepted form and alias of the wire contract; knows nothing of what is stored.
 
+pub mod conversation_close;
+pub mod due;
+mod envelope;
+mod fields;
+mod identity;
+mod json;
+#[cfg(test)]
+mod laws;
+mod message;
+mod name;
+mod rejection;
+mod session;
+#[cfg(test)]
+mod testing;
+mod thread;
+mod time;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
 use crate::domain::{ConversationId, EventId, Message, Sequence, Thread};
+
+use envelope::Envelope;
+use identity::Identity;
+use name::Name;
+pub use rejection::{Code, Rejection};
 
 /// What a delivery carries, as far as decoding needs it.
 #[derive(Clone, Copy, Debug)]
@@ -87,4 +109,184 @@ pub struct Due {
     pub conversation_id: ConversationId,
     /// The due time the timer saw.
     pub due_at: DateTime<Utc>,
+}
+
+/// Reads the event that a delivery carries. Pure: every redelivery decodes to the same event, with the same id.
+///
+/// # Errors
+/// The delivery cannot be taken, now or later. The rejection quotes nothing of the body.
+pub fn decode(raw: &Raw<'_>) -> Result<Event, Rejection> {
+    let mut envelope = Envelope::open(raw)?;
+    let (thread, key) = thread::read(&mut envelope.data)?;
+    let correlation_id = envelope.correlation_id.take();
+    let identity = Identity { thread: &key, correlation_id: correlation_id.as_deref(), body: raw.body };
+    let (id, kind) = match envelope.name {
+        name @ (Name::MessageReceived | Name::MessageSent | Name::SaveMessage) => {
+            let message = message::read(name, &mut envelope, identity, raw)?;
+            (message.event_id, Kind::Message(Box::new(message)))
+        }
+        Name::SessionOpened => {
+            let opened = session::read_opened(&mut envelope.data)?;
+            (identity.of(session::OPENED, None), Kind::SessionOpened(opened))
+        }
+        Name::SessionClosed => {
+            let closed = session::read_closed(&mut envelope.data)?;
+            (identity.of(session::CLOSED, None), Kind::SessionClosed(closed))
+        }
+        Name::ConversationClose => {
+            let close = conversation_close::read(&mut envelope.data)?;
+            (identity.of(conversation_close::NAME, None), Kind::ConversationClose(close))
+        }
+        Name::Due => {
+            let due = due::read(&mut envelope.data)?;
+            (due::id(&key, &due), Kind::Due(due))
+        }
+    };
+    Ok(Event { id, thread, group_id: raw.group_id.to_owned(), received_at: raw.sent_at, kind })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::testing::{decode_body, sent_at, thread};
+    use super::*;
+    use crate::domain::{Direction, SenderType};
+
+    const PROJECT: &str = "0b1f6c1e-5f0e-4a55-8d0f-1b1f3c2d4e5f";
+    const CONTACT: &str = "whatsapp:+5511999990000";
+    const CHANNEL: &str = "7f1c9c1e-1d2e-4f3a-9b4c-5d6e7f8a9b0c";
+
+    macro_rules! fixture {
+        ($name:literal) => {
+            include_str!(concat!("../../tests/fixtures/events/", $name, ".json"))
+        };
+    }
+
+    fn decoded(body: &str) -> Event {
+        decode_body(body).expect("an event")
+    }
+
+    #[test]
+    fn a_message_is_read_with_all_its_fields() {
+        let event = decoded(fixture!("message_received"));
+        let thread = thread(PROJECT, CONTACT, CHANNEL);
+        let id = EventId::derive(&thread.key(), "message.received", "c0a8-0001");
+        let message = Message {
+            event_id: id,
+            occurred_at: "2026-03-01T12:30:45.123456Z".parse().expect("a time"),
+            received_at: sent_at(),
+            sequence: Sequence(7),
+            direction: Direction::Incoming,
+            text: "Olá! Quero falar sobre o pedido 1042 🙂".into(),
+            external_id: Some("wamid.HBgNNTUxMTk5OTk5MDAwMBUCABIYFjNFQjA".into()),
+            contact_name: Some("María José".into()),
+            content_type: Some("text".into()),
+            sender_type: Some(SenderType::User),
+            sender_id: Some("5511999990000".into()),
+            agent_id: None,
+            model_used: None,
+            tokens_used: None,
+            sentiment: Some("positive".into()),
+            intent: Some("order_status".into()),
+            entities: vec![json!({"type": "order", "value": "1042"})],
+            attachments: vec![json!({"url": "https://media.example/1.jpg", "content_type": "image/jpeg"})],
+            metadata: json!({"app": {"version": "4.2", "ids": [1, 2]}}).as_object().cloned().expect("an object"),
+        };
+        let kind = Kind::Message(Box::new(message));
+        assert_eq!(event, Event { id, thread, group_id: "group".into(), received_at: sent_at(), kind });
+    }
+
+    #[test]
+    fn a_message_is_the_same_event_in_whatever_it_travels() {
+        let plain = decoded(fixture!("message_received"));
+        for (form, body) in [
+            ("flat", fixture!("message_received_flat")),
+            ("tenant_id and conversation.save_message", fixture!("message_received_tenant")),
+            ("SNS", fixture!("message_received_sns")),
+            ("EventBridge", fixture!("message_received_eventbridge")),
+            ("CloudEvents", fixture!("message_received_cloudevents")),
+        ] {
+            assert_eq!(decoded(body), plain, "{form}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_outgoing_and_its_number_is_its_id() {
+        let event = decoded(fixture!("message_sent"));
+        assert_eq!(event.id, EventId::derive(&event.thread.key(), "message.sent", "98123"));
+        let Kind::Message(message) = event.kind else { panic!("not a message") };
+        assert_eq!(message.direction, Direction::Outgoing);
+        assert_eq!(message.occurred_at, "2026-03-01T12:30:50.123Z".parse::<DateTime<Utc>>().expect("a time"));
+        assert_eq!((message.sender_type, message.tokens_used), (Some(SenderType::Agent), Some(57)));
+    }
+
+    #[test]
+    fn a_conversation_id_addresses_a_thread_without_contact_and_channel() {
+        let event = decoded(fixture!("message_sent_by_conversation"));
+        let conversation = Some("6e9b0c1d-2f3a-4b5c-8d7e-9f0a1b2c3d4e".into());
+        assert_eq!(event.thread, Thread { project: PROJECT.into(), contact: None, channel: None, conversation });
+        let Kind::Message(message) = event.kind else { panic!("not a message") };
+        assert_eq!((message.direction, message.text.as_str()), (Direction::System, ""));
+    }
+
+    #[test]
+    fn a_session_opens_and_closes_by_its_name_or_its_alias() {
+        let opened = decoded(fixture!("session_opened")).kind;
+        let agent_id = Some("agent-7".into());
+        assert_eq!(opened, Kind::SessionOpened(SessionOpened { session_id: "session-1".into(), agent_id }));
+        let closed = decoded(fixture!("session_closed"));
+        assert_eq!(closed.kind, Kind::SessionClosed(SessionClosed { session_id: "session-1".into() }));
+        assert_eq!(decoded(fixture!("session_closed_tenant")), closed);
+    }
+
+    #[test]
+    fn a_publishers_close_names_no_conversation() {
+        let close = decoded(fixture!("conversation_close"));
+        let reason = Some("the customer said goodbye".into());
+        let expected = ConversationClose { resolution: Some(0), reason, conversation_id: None };
+        assert_eq!(close.kind, Kind::ConversationClose(expected));
+        assert_eq!(close.id, EventId::derive(&close.thread.key(), "conversation.close", "close-1"));
+    }
+
+    #[test]
+    fn the_timers_command_is_read_and_written() {
+        let event = decoded(fixture!("due"));
+        let conversation_id = ConversationId(Uuid::from_u128(0x6f0c_63a4_5d53_4c5e_9d0a_0d5b_6a1e_7c11));
+        let due = Due { conversation_id, due_at: "2026-03-01T13:00:00Z".parse().expect("a time") };
+        assert_eq!(event.kind, Kind::Due(due));
+        assert_eq!(decoded(&due::to_body(&event.thread, &due)), event);
+    }
+
+    #[test]
+    fn what_this_version_does_not_handle_is_rejected_as_such() {
+        for (body, field) in [(fixture!("window_flat"), "event_type"), (fixture!("score"), "key")] {
+            let rejection = decode_body(body).expect_err("a rejection");
+            assert_eq!((rejection.code, rejection.field.as_deref()), (Code::UnsupportedEventType, Some(field)));
+        }
+    }
+
+    #[test]
+    fn an_alias_gives_the_same_id_with_and_without_a_correlation_id() {
+        for (own, alias) in [
+            (fixture!("session_closed"), "conversation.session_closed"),
+            (fixture!("session_closed"), "session_closed"),
+            (fixture!("session_opened"), "session_opened"),
+            (fixture!("message_received"), "conversation.save_message"),
+        ] {
+            for strip in [false, true] {
+                let body = if strip { own.replace("correlation_id", "ignored") } else { own.to_owned() };
+                let attributes = [("event_type".to_owned(), alias.to_owned())].into();
+                let raw = Raw {
+                    body: &body,
+                    attributes: &attributes,
+                    sent_at: sent_at(),
+                    sequence: Sequence(7),
+                    group_id: "group",
+                };
+                assert_eq!(decode(&raw), decode_body(&body), "{alias}");
+            }
+        }
+    }
 }

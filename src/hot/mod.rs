@@ -45,7 +45,7 @@ pub struct Page {
 pub struct Cursor(String);
 
 /// A conversation whose time has come, as the sparse index knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DueHead {
     /// Its thread.
     pub thread: ThreadKey,

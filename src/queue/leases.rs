@@ -53,6 +53,11 @@ impl Leases {
         self.lock().get(receipt).is_some_and(|lease| Instant::now() + MARGIN < lease.until)
     }
 
+    /// Every delivery held.
+    pub fn held(&self) -> Vec<Receipt> {
+        self.lock().keys().cloned().collect()
+    }
+
     /// The deliveries whose lease is more than half over.
     pub fn to_extend(&self) -> Vec<Receipt> {
         let now = Instant::now();

@@ -1,0 +1,130 @@
+//! Composition root: builds clients, stores and loops, runs them, and drains them on a signal.
+
+mod clients;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use tokio::{signal::unix, time::interval};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+pub use clients::{Clients, Endpoints};
+
+use crate::{
+    archive::{Options, PostgresArchive},
+    clock::SystemClock,
+    config::{Config, DatabaseConfig},
+    consumer::Consumer,
+    counters::Counters,
+    hot::{DynamoStore, Hot},
+    pipeline::Pipeline,
+    queue::{Inbox, Leases, SqsQueue},
+    timer::Timer,
+};
+
+/// How often the totals are logged.
+const TOTALS_EVERY: Duration = Duration::from_secs(60);
+
+/// Everything that runs, put together.
+pub struct App {
+    /// The inbound loop.
+    pub consumer: Consumer,
+    /// The timer.
+    pub timer: Timer,
+    /// The archive.
+    pub archive: PostgresArchive,
+    /// What happened so far.
+    pub counters: Arc<Counters>,
+    period: Duration,
+}
+
+impl App {
+    /// Builds everything; connects to nothing yet.
+    ///
+    /// # Errors
+    /// A client cannot be built from these settings.
+    pub async fn build(config: &Config) -> anyhow::Result<Self> {
+        let counters = Arc::new(Counters::default());
+        let endpoints =
+            Endpoints { queue_region: config.queue_region.clone(), table_region: config.table_region.clone() };
+        let clients = Clients::build(&endpoints, config.limits.wait, &counters).await;
+        let archive = archive(&config.database)?;
+        let queue = SqsQueue::new(
+            clients.sqs.clone(),
+            config.queue_url.clone(),
+            config.dead_letter_url.clone(),
+            config.visibility,
+        );
+        let store = Arc::new(DynamoStore::new(clients.dynamodb.clone(), config.table.clone(), config.hot_ttl));
+        let inbox = Arc::new(Inbox::over(Arc::new(queue), config.delete_linger));
+        let pipeline = Arc::new(Pipeline {
+            hot: Hot::over(store.clone(), config.linger),
+            archive: Arc::new(archive.clone()),
+            inbox: inbox.clone(),
+            leases: Arc::new(Leases::new(config.visibility, config.longest_lease)),
+            policy: config.policy,
+            counters: counters.clone(),
+        });
+        Ok(Self {
+            consumer: Consumer::new(pipeline, config.limits),
+            timer: Timer::new(store, inbox, Arc::new(SystemClock), counters.clone()),
+            archive,
+            counters,
+            period: config.timer,
+        })
+    }
+
+    /// Runs until SIGTERM or SIGINT, then drains.
+    ///
+    /// # Errors
+    /// Signals cannot be listened to.
+    pub async fn run(&self) -> anyhow::Result<()> {
+        let stop = CancellationToken::new();
+        let mut terminate = unix::signal(unix::SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+        let mut interrupt = unix::signal(unix::SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+        let on_signal = async {
+            tokio::select! {
+                _ = terminate.recv() => info!("SIGTERM: stopping"),
+                _ = interrupt.recv() => info!("SIGINT: stopping"),
+            }
+            stop.cancel();
+        };
+        info!(version = env!("CARGO_PKG_VERSION"), "started");
+        tokio::join!(
+            on_signal,
+            self.consumer.run(stop.clone()),
+            self.timer.run(self.period, stop.clone()),
+            self.log_totals(stop.clone()),
+        );
+        self.totals("totals at the end");
+        Ok(())
+    }
+
+    async fn log_totals(&self, stop: CancellationToken) {
+        let mut ticks = interval(TOTALS_EVERY);
+        ticks.tick().await;
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => self.totals("totals"),
+            }
+        }
+    }
+
+    fn totals(&self, what: &'static str) {
+        let totals = serde_json::to_string(&self.counters.totals()).unwrap_or_default();
+        info!(totals, "{what}");
+    }
+}
+
+/// The archive that `database` names.
+///
+/// # Errors
+/// The URL cannot be used.
+pub fn archive(database: &DatabaseConfig) -> anyhow::Result<PostgresArchive> {
+    let options =
+        Options { max_connections: database.connections, schema: database.schema.clone(), ..Options::default() };
+    PostgresArchive::new(database.url.reveal(), &options)
+}

@@ -1,0 +1,171 @@
+//! The archive in PostgreSQL 14 or newer: connections, schema, migrations.
+//!
+//! What is written and read through them is in transaction.rs and read.rs.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use async_trait::async_trait;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, PgConnection, PgPool};
+
+use super::session::Session;
+use super::transaction::PostgresTransaction;
+use super::{Archive, ArchiveError, Transaction};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// How long beyond the server's own limit an answer is awaited.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A transaction left alone for this long is rolled back by the server: a stopped process must not hold a conversation.
+const IDLE_IN_TRANSACTION: &str = "60s";
+
+/// How the archive is connected to.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Connections at most.
+    pub max_connections: u32,
+    /// How long to wait for a connection.
+    pub acquire_timeout: Duration,
+    /// How long one statement may take, waiting for locks included; whole milliseconds, more than none.
+    pub statement_timeout: Duration,
+    /// The schema everything is in (lower case letters, digits and `_`); `None` for the role's own.
+    pub schema: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_connections: 10,
+            acquire_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(30),
+            schema: None,
+        }
+    }
+}
+
+/// The archive in PostgreSQL.
+#[derive(Clone, Debug)]
+pub struct PostgresArchive {
+    pool: PgPool,
+    connect: PgConnectOptions,
+    schema: Option<String>,
+    patience: Duration,
+}
+
+impl PostgresArchive {
+    /// Prepares to connect to `url`; the first use connects, so that the daemon starts while the archive is down.
+    ///
+    /// # Errors
+    ///
+    /// When the URL or an option cannot be read. The URL, which holds a password, is not repeated.
+    pub fn new(url: &str, options: &Options) -> Result<Self> {
+        let millis = options.statement_timeout.as_millis();
+        ensure!(millis > 0, "the statement timeout of the archive must be more than none");
+        let mut connect = PgConnectOptions::from_str(url)
+            .map_err(|_| anyhow::anyhow!("the URL of the archive is not a PostgreSQL URL"))?
+            .application_name(env!("CARGO_PKG_NAME"))
+            .options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION)])
+            .options([("statement_timeout", millis)]);
+        if let Some(schema) = &options.schema {
+            ensure!(is_plain_name(schema), "the schema of the archive must be of a-z, 0-9 and _, and 63 at most");
+            connect = connect.options([("search_path", schema)]);
+        }
+        let pool = PgPoolOptions::new()
+            .max_connections(options.max_connections)
+            .acquire_timeout(options.acquire_timeout)
+            .connect_lazy_with(connect.clone());
+        let patience = options.statement_timeout + GRACE;
+        Ok(Self { pool, connect, schema: options.schema.clone(), patience })
+    }
+
+    /// Brings the schema up to this release, making it first if there is none, and returns the version it stands at.
+    ///
+    /// Runs on a connection of its own, without a statement timeout. Replicas that migrate together take turns. A schema
+    /// newer than this release is left as it is.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached, the role may not change the schema, or a released migration was edited.
+    pub async fn migrate(&self) -> Result<i64> {
+        let unhurried = [("statement_timeout", "0"), ("idle_in_transaction_session_timeout", "0")];
+        let connect = self.connect.clone().options(unhurried);
+        let mut connection = PgConnection::connect_with(&connect).await.context("connecting to the archive")?;
+        if let Some(schema) = &self.schema {
+            make_schema(&mut connection, schema).await.context("making the schema of the archive")?;
+        }
+        let mut migrations = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
+        migrations.set_ignore_missing(true);
+        migrations.run(&mut connection).await.context("migrating the archive")?;
+        let version = sqlx::query_scalar("select coalesce(max(version), 0) from _sqlx_migrations")
+            .fetch_one(&mut connection)
+            .await?;
+        connection.close().await?;
+        Ok(version)
+    }
+
+    /// Closes the connections, after what is under way has ended.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    pub(super) async fn session(&self) -> Result<Session, ArchiveError> {
+        Session::take(&self.pool, self.patience).await
+    }
+}
+
+#[async_trait]
+impl Archive for PostgresArchive {
+    async fn begin(&self) -> Result<Box<dyn Transaction>, ArchiveError> {
+        Ok(Box::new(PostgresTransaction::begin(self.session().await?).await?))
+    }
+}
+
+/// Makes the schema unless it is there. `if not exists` alone would ask for a right that a role need not have.
+async fn make_schema(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
+    let there: bool = sqlx::query_scalar("select exists (select 1 from pg_namespace where nspname = $1)")
+        .bind(schema)
+        .fetch_one(&mut *connection)
+        .await?;
+    if !there {
+        let sql = format!("create schema if not exists {schema}");
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(connection).await?;
+    }
+    Ok(())
+}
+
+/// Whether `name` needs no quoting, here or in a connection option.
+fn is_plain_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    name.len() <= 63 && name.chars().all(plain) && name.starts_with(|c: char| !c.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_cannot_be_read_is_not_repeated() {
+        let error = PostgresArchive::new("postgres://u:hunter2@host:port/db", &Options::default()).expect_err("port");
+        assert!(!format!("{error:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_schema_that_would_need_quoting_is_refused() {
+        for name in ["", "1a", "Archive", "a b", "a;drop", "é", &"a".repeat(64)] {
+            assert!(!is_plain_name(name), "{name}");
+        }
+        assert!(is_plain_name("archive_2"));
+    }
+
+    #[test]
+    fn every_migration_on_disk_is_in_the_binary() {
+        let directory = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations")).expect("migrations");
+        let files =
+            directory.filter(|file| file.as_ref().is_ok_and(|f| f.path().extension().is_some_and(|e| e == "sql")));
+        assert_eq!(MIGRATIONS.iter().count(), files.count(), "build again after adding a migration");
+    }
+}

@@ -1,0 +1,407 @@
+//! Every setting: variable, unit, default, meaning. The only place that reads the environment.
+//!
+//! All faults are reported at once, each with the variable it is about; no value is repeated, it may be a secret.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use crate::{consumer::Limits, domain::Policy};
+
+/// One setting, as `--help` and the README show it.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Environment variable.
+    pub variable: &'static str,
+    /// What its number counts; empty for text.
+    pub unit: &'static str,
+    /// Its value when unset; `required` when there is none.
+    pub default: &'static str,
+    /// What it is for.
+    pub meaning: &'static str,
+}
+
+macro_rules! settings {
+    ($($name:ident = $variable:literal, $unit:literal, $default:literal, $meaning:literal;)+) => {
+        $(const $name: Setting =
+            Setting { variable: $variable, unit: $unit, default: $default, meaning: $meaning };)+
+        /// All settings, in the order of the documentation.
+        pub const SETTINGS: &[Setting] = &[$($name),+];
+    };
+}
+
+settings! {
+    QUEUE_URL = "SQS_CONVERSATION_QUEUE_URL", "", "required", "URL of the inbound FIFO queue";
+    DEAD_LETTER_URL = "SQS_CONVERSATION_DLQ_URL", "", "required", "URL of its dead-letter queue";
+    QUEUE_REGION = "SQS_CONVERSATION_REGION", "", "AWS_REGION", "region of both queues";
+    TABLE = "DYNAMODB_MESSAGE_TABLE", "", "required", "DynamoDB table of conversations in progress";
+    TABLE_REGION = "DYNAMODB_REGION", "", "AWS_REGION", "region of the table";
+    DATABASE_URL = "DATABASE_URL", "", "required", "PostgreSQL URL of the archive (secret)";
+    DATABASE_SCHEMA = "CONVERSATIOND_DATABASE_SCHEMA", "", "public", "schema of the archive's tables";
+    DATABASE_CONNECTIONS = "CONVERSATIOND_DATABASE_CONNECTIONS", "connections", "8", "pool size: closes that run at once";
+    SENTRY_DSN = "SENTRY_DSN", "", "off", "where errors are reported (secret); nothing personal is sent";
+    LOG_FORMAT = "CONVERSATIOND_LOG_FORMAT", "", "json", "json, or pretty for people";
+    LOG = "CONVERSATIOND_LOG", "", "info", "what is logged: a level, or directives such as conversationd=debug";
+    GRACE = "CONVERSATIOND_GRACE_SECONDS", "seconds", "30", "silence after a session's end that closes its conversation";
+    IDLE = "CONVERSATIOND_IDLE_SECONDS", "seconds", "86400", "silence that closes any conversation";
+    CHECKPOINT = "CONVERSATIOND_CHECKPOINT_SECONDS", "seconds", "604800", "age at which an open conversation is copied into the archive, and again after as long";
+    UNFINISHED = "CONVERSATIOND_UNFINISHED_SECONDS", "seconds", "300", "a close begun and not finished is taken up again after this";
+    HOT_TTL = "CONVERSATIOND_HOT_TTL_SECONDS", "seconds", "2592000", "messages leave DynamoDB this long after they were queued (30 days)";
+    TIMER = "CONVERSATIOND_TIMER_SECONDS", "seconds", "5", "how often each replica looks for what is due";
+    WAIT = "CONVERSATIOND_POLL_WAIT_SECONDS", "seconds", "10", "how long a poll waits; SQS allows 20, and a stop waits as long";
+    VISIBILITY = "CONVERSATIOND_VISIBILITY_SECONDS", "seconds", "60", "lease of a delivery; extended while it is worked on";
+    LONGEST_LEASE = "CONVERSATIOND_LONGEST_LEASE_SECONDS", "seconds", "900", "a delivery held longer is given up to others";
+    POLLERS = "CONVERSATIOND_POLLERS", "polls", "8", "polls at once under load; one when quiet";
+    IN_FLIGHT = "CONVERSATIOND_IN_FLIGHT", "deliveries", "500", "deliveries held at once";
+    IN_FLIGHT_BYTES = "CONVERSATIOND_IN_FLIGHT_BYTES", "bytes", "100663296", "bytes of deliveries held at once; a poll reserves 10 MiB of it";
+    LINGER = "CONVERSATIOND_LINGER_MILLISECONDS", "milliseconds", "3", "how long a store request waits for others to share its call";
+    DELETE_LINGER = "CONVERSATIOND_DELETE_LINGER_MILLISECONDS", "milliseconds", "10", "the same for deletes";
+    DRAIN = "CONVERSATIOND_DRAIN_SECONDS", "seconds", "15", "how long running turns may take to end after SIGTERM";
+}
+
+/// Where a fault is, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The variable at fault.
+    pub variable: &'static str,
+    /// What is wrong and how it would be right.
+    pub reason: String,
+}
+
+/// All faults of a configuration, one a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Faults(pub Vec<Fault>);
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let many = if self.0.len() == 1 { "" } else { "s" };
+        write!(f, "{} setting{many} cannot be used:", self.0.len())?;
+        self.0.iter().try_for_each(|fault| write!(f, "\n  {:<40} {}", fault.variable, fault.reason))
+    }
+}
+
+impl std::error::Error for Faults {}
+
+/// A value that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The value, for the one place that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// How the log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Pretty,
+}
+
+/// What is logged and reported, and how. Usable before everything else is known to be right.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// How the log looks.
+    pub format: LogFormat,
+    /// What is logged.
+    pub filter: String,
+    /// Where errors are reported.
+    pub sentry_dsn: Option<Secret>,
+}
+
+/// Where the archive is.
+#[derive(Clone, Debug)]
+pub struct DatabaseConfig {
+    /// PostgreSQL URL.
+    pub url: Secret,
+    /// Schema of the tables, unless the database's own default.
+    pub schema: Option<String>,
+    /// Pool size.
+    pub connections: u32,
+}
+
+/// Everything the daemon is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Inbound queue.
+    pub queue_url: String,
+    /// Dead-letter queue.
+    pub dead_letter_url: String,
+    /// Region of both.
+    pub queue_region: Option<String>,
+    /// Table.
+    pub table: String,
+    /// Its region.
+    pub table_region: Option<String>,
+    /// Archive.
+    pub database: DatabaseConfig,
+    /// When conversations close.
+    pub policy: Policy,
+    /// Life of a message in the hot store.
+    pub hot_ttl: Duration,
+    /// The timer's period.
+    pub timer: Duration,
+    /// Lease of a delivery.
+    pub visibility: Duration,
+    /// Longest time a delivery is held.
+    pub longest_lease: Duration,
+    /// What is taken on at once.
+    pub limits: Limits,
+    /// Linger of store requests.
+    pub linger: Duration,
+    /// Linger of deletes.
+    pub delete_linger: Duration,
+}
+
+/// SQS keeps a message for at most this long, in the queue and in the dead-letter queue each.
+const QUEUE_RETENTION: Duration = Duration::from_secs(14 * DAY);
+const DAY: u64 = 24 * 3600;
+
+/// Reads variables and gathers what is wrong with them.
+struct Reader<'a> {
+    get: &'a dyn Fn(&str) -> Option<String>,
+    faults: Vec<Fault>,
+}
+
+impl Reader<'_> {
+    fn optional(&self, setting: Setting) -> Option<String> {
+        (self.get)(setting.variable).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn required(&mut self, setting: Setting) -> String {
+        self.optional(setting).unwrap_or_else(|| {
+            self.fault(setting, format!("is not set; it is the {}", setting.meaning));
+            String::new()
+        })
+    }
+
+    fn number<N: FromStr + PartialOrd + fmt::Display>(&mut self, setting: Setting, least: N, most: N) -> N {
+        let text = self.optional(setting).unwrap_or_else(|| setting.default.to_owned());
+        match text.parse::<N>() {
+            Ok(number) if least <= number && number <= most => number,
+            _ => {
+                self.fault(setting, format!("must be a whole number of {}, {least} to {most}", setting.unit));
+                least
+            }
+        }
+    }
+
+    fn seconds(&mut self, setting: Setting, least: u64, most: u64) -> Duration {
+        Duration::from_secs(self.number(setting, least, most))
+    }
+
+    fn queue_url(&mut self, setting: Setting) -> String {
+        let url = self.required(setting);
+        if !url.is_empty() && !(url.starts_with("http") && url.contains("://") && url.ends_with(".fifo")) {
+            self.fault(setting, "must be the URL of a FIFO queue: http(s)://…/name.fifo".into());
+        }
+        url
+    }
+
+    fn fault(&mut self, setting: Setting, reason: String) {
+        self.faults.push(Fault { variable: setting.variable, reason });
+    }
+
+    fn end<T>(self, value: T) -> Result<T, Faults> {
+        if self.faults.is_empty() { Ok(value) } else { Err(Faults(self.faults)) }
+    }
+}
+
+/// The process's environment.
+#[allow(clippy::disallowed_methods)] // its room
+pub fn environment(variable: &str) -> Option<String> {
+    std::env::var(variable).ok()
+}
+
+impl LogConfig {
+    /// Reads the settings of logs and reports.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        let mut reader = Reader { get, faults: Vec::new() };
+        let format = match reader.optional(LOG_FORMAT).as_deref() {
+            None | Some("json") => LogFormat::Json,
+            Some("pretty") => LogFormat::Pretty,
+            Some(_) => {
+                reader.fault(LOG_FORMAT, "must be json or pretty".into());
+                LogFormat::Json
+            }
+        };
+        let filter = reader.optional(LOG).unwrap_or_else(|| LOG.default.to_owned());
+        if tracing_subscriber::EnvFilter::try_new(&filter).is_err() {
+            reader.fault(
+                LOG,
+                "must be a level (error, warn, info, debug, trace) or directives such as conversationd=debug".into(),
+            );
+        }
+        let sentry_dsn = reader.optional(SENTRY_DSN);
+        if sentry_dsn.as_deref().is_some_and(|dsn| dsn.parse::<sentry::types::Dsn>().is_err()) {
+            reader.fault(SENTRY_DSN, "must be a Sentry DSN: https://key@host/project".into());
+        }
+        reader.end(Self { format, filter, sentry_dsn: sentry_dsn.map(Secret) })
+    }
+}
+
+impl DatabaseConfig {
+    /// Reads where the archive is.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        let mut reader = Reader { get, faults: Vec::new() };
+        let database = Self::read_with(&mut reader);
+        reader.end(database)
+    }
+
+    fn read_with(reader: &mut Reader<'_>) -> Self {
+        let url = reader.required(DATABASE_URL);
+        if !url.is_empty() && !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
+            reader.fault(DATABASE_URL, "must be a PostgreSQL URL: postgres://user:password@host/database".into());
+        }
+        let schema = reader.optional(DATABASE_SCHEMA);
+        let plain = |name: &String| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        if schema.as_ref().is_some_and(|name| !plain(name) || name.len() > 63) {
+            reader.fault(DATABASE_SCHEMA, "must be lower-case letters, digits and underscores, at most 63".into());
+        }
+        Self { url: Secret(url), schema, connections: reader.number(DATABASE_CONNECTIONS, 2, 1000) }
+    }
+}
+
+impl Config {
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// All faults at once, those between settings included.
+    pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        let mut reader = Reader { get, faults: Vec::new() };
+        let config = Self {
+            queue_url: reader.queue_url(QUEUE_URL),
+            dead_letter_url: reader.queue_url(DEAD_LETTER_URL),
+            queue_region: reader.optional(QUEUE_REGION),
+            table: reader.required(TABLE),
+            table_region: reader.optional(TABLE_REGION),
+            database: DatabaseConfig::read_with(&mut reader),
+            policy: Policy {
+                grace: reader.seconds(GRACE, 0, DAY),
+                idle: reader.seconds(IDLE, 1, 365 * DAY),
+                checkpoint: reader.seconds(CHECKPOINT, 1, 365 * DAY),
+                unfinished: reader.seconds(UNFINISHED, 1, DAY),
+            },
+            hot_ttl: reader.seconds(HOT_TTL, 1, 3650 * DAY),
+            timer: reader.seconds(TIMER, 1, 3600),
+            visibility: reader.seconds(VISIBILITY, 2, 43_200),
+            longest_lease: reader.seconds(LONGEST_LEASE, 2, 43_200),
+            limits: Limits {
+                wait: reader.seconds(WAIT, 0, 20),
+                pollers: reader.number(POLLERS, 1, 64),
+                deliveries: reader.number(IN_FLIGHT, 10, 100_000),
+                bytes: reader.number(IN_FLIGHT_BYTES, 10 * 1_048_576, usize::MAX / 2),
+                drain: reader.seconds(DRAIN, 1, 600),
+            },
+            linger: Duration::from_millis(reader.number(LINGER, 0, 1000)),
+            delete_linger: Duration::from_millis(reader.number(DELETE_LINGER, 0, 1000)),
+        };
+        config.cross_check(&mut reader);
+        reader.end(config)
+    }
+
+    fn cross_check(&self, reader: &mut Reader<'_>) {
+        if !self.queue_url.is_empty() && self.queue_url == self.dead_letter_url {
+            reader.fault(DEAD_LETTER_URL, format!("must be another queue than {}", QUEUE_URL.variable));
+        }
+        // a message may be 14 days old when it is stored, and must be copied, or its close be noticed and mended, before it expires
+        let least = QUEUE_RETENTION + self.policy.checkpoint.min(self.policy.idle) + Duration::from_secs(DAY);
+        if self.hot_ttl < least.max(2 * QUEUE_RETENTION) {
+            let (copied, least) = (CHECKPOINT.variable, least.max(2 * QUEUE_RETENTION).as_secs());
+            let reason = format!(
+                "must be at least {least}: 14 days in the queue and 14 in the dead-letter queue, and {copied} after the \
+                 first 14 with a day to spare; else messages could expire before they are archived"
+            );
+            reader.fault(HOT_TTL, reason);
+        }
+        if self.policy.checkpoint + QUEUE_RETENTION + Duration::from_secs(DAY) > self.hot_ttl {
+            let reason = format!("must be at least 15 days shorter than {}", HOT_TTL.variable);
+            reader.fault(CHECKPOINT, reason);
+        }
+        if self.visibility < self.limits.wait / 2 + Duration::from_secs(1) {
+            reader.fault(VISIBILITY, format!("must be longer than half of {}", WAIT.variable));
+        }
+        if self.longest_lease < self.visibility {
+            reader.fault(LONGEST_LEASE, format!("must not be shorter than {}", VISIBILITY.variable));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn complete() -> BTreeMap<&'static str, &'static str> {
+        BTreeMap::from([
+            ("SQS_CONVERSATION_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/1/c.fifo"),
+            ("SQS_CONVERSATION_DLQ_URL", "https://sqs.us-east-1.amazonaws.com/1/c-dlq.fifo"),
+            ("DYNAMODB_MESSAGE_TABLE", "conversationd"),
+            ("DATABASE_URL", "postgres://u:hunter2@db/conversationd"),
+        ])
+    }
+
+    fn read(variables: &BTreeMap<&'static str, &'static str>) -> Result<Config, Faults> {
+        Config::read(&|name| variables.get(name).map(|value| (*value).to_owned()))
+    }
+
+    #[test]
+    fn the_required_settings_are_enough_and_the_rest_are_as_documented() {
+        let config = read(&complete()).expect("valid");
+        assert_eq!(config.policy.grace, Duration::from_secs(30));
+        assert_eq!(config.limits.pollers, 8);
+        assert_eq!(config.hot_ttl, Duration::from_secs(30 * DAY));
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once() {
+        let mut variables = complete();
+        variables.remove("SQS_CONVERSATION_QUEUE_URL");
+        variables.insert("CONVERSATIOND_POLLERS", "many");
+        variables.insert("CONVERSATIOND_HOT_TTL_SECONDS", "864000");
+        variables.insert("DATABASE_URL", "mysql://u:hunter2@db/x");
+        let faults = read(&variables).expect_err("faulty");
+        let named: Vec<_> = faults.0.iter().map(|fault| fault.variable).collect();
+        assert_eq!(
+            named,
+            [
+                "SQS_CONVERSATION_QUEUE_URL",
+                "DATABASE_URL",
+                "CONVERSATIOND_POLLERS",
+                "CONVERSATIOND_HOT_TTL_SECONDS",
+                "CONVERSATIOND_CHECKPOINT_SECONDS",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_fault_never_repeats_a_value() {
+        let mut variables = complete();
+        variables.insert("DATABASE_URL", "hunter2");
+        variables.insert("SENTRY_DSN", "hunter2");
+        let shown = read(&variables).expect_err("faulty").to_string();
+        assert!(shown.contains("DATABASE_URL") && !shown.contains("hunter2"), "{shown}");
+        let logs = LogConfig::read(&|name| variables.get(name).map(|value| (*value).to_owned()));
+        assert!(!logs.expect_err("faulty").to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn secrets_do_not_show_in_debug_output() {
+        assert!(!format!("{:?}", read(&complete())).contains("hunter2"));
+    }
+}

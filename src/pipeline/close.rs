@@ -1,0 +1,168 @@
+//! The close: seal, then read, then archive, then close the head. And what else goes into the archive.
+
+use std::sync::Arc;
+
+use tracing::{debug, info};
+
+use super::{Failure, Pipeline};
+use crate::{
+    archive::{Summary, Transaction},
+    domain::{
+        Close, CloseReason, Closing, Conversation, ConversationId, Head, Message, Record, Stretch, Thread, ThreadKey,
+    },
+};
+
+/// Messages given to the archive in one insert (its limit).
+const INSERTED_AT_ONCE: usize = 1000;
+
+impl Pipeline {
+    /// Finishes the close of a sealed conversation (W5, W6: it was sealed before this reads it).
+    ///
+    /// Returns the head as it is afterwards, if that is known.
+    pub(super) async fn finish(
+        &self,
+        thread: &ThreadKey,
+        head: &Head,
+        closing: Closing,
+    ) -> Result<Option<Head>, Failure> {
+        let (record, close) = (&closing.record, &closing.close);
+        if let Some(summary) = self.archive_messages(thread, &head.thread, record, Some(close)).await? {
+            let (id, messages) = (record.id, summary.message_count);
+            self.counters.archived.add(1);
+            info!(conversation.id = %id, messages, reason = close.reason.as_str(), "conversation archived");
+        }
+        // W8: on the version that was sealed; whoever finished it before us wrote the same
+        let closed = head.next(Conversation::Closed(closing.archived()));
+        if self.hot.write_head(thread, &closed).await? {
+            return Ok(Some(closed));
+        }
+        self.counters.head_conflicts.add(1);
+        Ok(None)
+    }
+
+    /// Copies an open conversation's messages so far into the archive.
+    pub(super) async fn checkpoint(&self, thread: &ThreadKey, head: &Head) -> Result<(), Failure> {
+        let record = head.conversation.record();
+        let summary = self.archive_messages(thread, &head.thread, record, None).await?;
+        self.counters.checkpoints.add(1);
+        let messages = summary.map_or(0, |summary| summary.message_count);
+        info!(conversation.id = %record.id, messages, "conversation checkpointed");
+        Ok(())
+    }
+
+    /// Streams a conversation's messages from the hot store into one transaction of the archive.
+    ///
+    /// Memory is bounded by a page. Without any message there is no transaction, and nothing is announced (W9).
+    async fn archive_messages(
+        &self,
+        key: &ThreadKey,
+        thread: &Thread,
+        record: &Record,
+        close: Option<&Close>,
+    ) -> Result<Option<Summary>, Failure> {
+        let mut transaction: Option<Box<dyn Transaction>> = None;
+        let mut after = None;
+        loop {
+            let page = self.hot.page(key, record.id, after).await?;
+            if !page.messages.is_empty() {
+                let open = match transaction.take() {
+                    Some(open) => open,
+                    None => {
+                        let mut open = self.archive.begin().await?;
+                        open.lock(thread, record).await?;
+                        open
+                    }
+                };
+                let transaction = transaction.insert(open);
+                for messages in page.messages.chunks(INSERTED_AT_ONCE) {
+                    transaction.insert(record, messages, false).await?;
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        match transaction {
+            Some(transaction) => Ok(Some(transaction.finish(record, close).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Appends one message to a conversation that has closed.
+    pub(super) async fn append_late(
+        &self,
+        thread: &Thread,
+        stretch: Stretch,
+        message: &Message,
+    ) -> Result<(), Failure> {
+        let record = Record {
+            id: stretch.id,
+            opened_at: stretch.opened_at,
+            opened_received_at: message.received_at,
+            contact_name: message.contact_name.clone(),
+            agent_id: message.agent_id.clone(),
+            previous: None,
+        };
+        let close = Close { at: stretch.closed_at, reason: stretch.reason, resolution: None, detail: None };
+        self.append_archived(thread, &record, &close, std::slice::from_ref(message)).await
+    }
+
+    async fn append_archived(
+        &self,
+        thread: &Thread,
+        record: &Record,
+        close: &Close,
+        messages: &[Message],
+    ) -> Result<(), Failure> {
+        let mut transaction = self.archive.begin().await?;
+        transaction.lock(thread, record).await?;
+        let inserted = transaction.insert(record, messages, true).await?.len();
+        if inserted > 0 {
+            transaction.finish(record, Some(close)).await?;
+            self.counters.late_messages.add(inserted);
+        }
+        debug!(conversation.id = %record.id, inserted, "appended to an archived conversation");
+        Ok(())
+    }
+
+    /// The conversation closed while its messages were being put: whoever closed it may or may not have seen them.
+    ///
+    /// If it is still being closed, finish that first: its reading comes after our puts. Then append what the archive
+    /// does not have. Either way each message stands in the archive once.
+    pub(super) async fn settle_displaced(
+        &self,
+        key: &ThreadKey,
+        assigned: &Head,
+        now: Option<Head>,
+        run: &[Arc<Message>],
+    ) -> Result<(), Failure> {
+        let record = assigned.conversation.record();
+        let mut close = None;
+        if let Some(head) = &now {
+            match &head.conversation {
+                Conversation::Closing(closing) if closing.record.id == record.id => {
+                    self.counters.helped.add(1);
+                    self.finish(key, head, closing.clone()).await?;
+                    close = Some(closing.close.clone());
+                }
+                conversation => close = close_of(conversation, record.id),
+            }
+        }
+        let last = run.iter().map(|message| message.received_at).max().unwrap_or(record.opened_received_at);
+        let late = Close { at: last, reason: CloseReason::Late, resolution: None, detail: None };
+        let messages: Vec<Message> = run.iter().map(|message| Message::clone(message)).collect();
+        self.append_archived(&assigned.thread, record, &close.unwrap_or(late), &messages).await
+    }
+}
+
+/// How conversation `id` ended, as far as the thread still remembers.
+fn close_of(conversation: &Conversation, id: ConversationId) -> Option<Close> {
+    if let Conversation::Closed(closed) = conversation
+        && closed.record.id == id
+    {
+        return Some(closed.close.clone());
+    }
+    let before = conversation.record().previous.filter(|stretch| stretch.id == id)?;
+    Some(Close { at: before.closed_at, reason: before.reason, resolution: None, detail: None })
+}

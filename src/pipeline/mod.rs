@@ -1,0 +1,296 @@
+//! One turn of one group: decide → commit → disposition. The only place that knows which store is written first.
+//!
+//! A turn is a delivery, or a run of chat messages of one thread that the open conversation simply takes: they are put side by
+//! side, verified once and acked together. Every write here may be repeated, so a turn cut short anywhere is begun again by
+//! the redelivery and ends the same.
+
+mod close;
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use thiserror::Error;
+use tracing::{debug, warn};
+
+use crate::{
+    archive::{Archive, ArchiveError},
+    counters::Counters,
+    domain::{Conversation, ConversationId, Head, Message, Policy, ThreadKey},
+    event::{self, Event, Kind, Raw, Rejection},
+    handler::{self, Decision, Seen},
+    hot::{Hot, HotError, Put},
+    queue::{DeadLetterReason, Delivery, Inbox, Leases, QueueError},
+};
+
+/// A head that changes this often under one turn is somebody else's; the turn is retried later.
+const ROUNDS: usize = 16;
+
+/// Messages put by one turn at most: what one receive can bring.
+const LONGEST_RUN: usize = crate::queue::BATCH;
+
+/// A delivery and what it says.
+#[derive(Debug)]
+pub struct Work {
+    /// The delivery.
+    pub delivery: Delivery,
+    /// What it says, or why it says nothing.
+    pub event: Result<Event, Rejection>,
+}
+
+impl Work {
+    /// Decodes a delivery.
+    pub fn from(delivery: Delivery) -> Self {
+        let raw = Raw {
+            body: &delivery.body,
+            attributes: &delivery.attributes,
+            sent_at: delivery.sent_at,
+            sequence: delivery.sequence,
+            group_id: &delivery.group_id,
+        };
+        let event = event::decode(&raw);
+        Self { delivery, event }
+    }
+
+    fn message(&self) -> Option<(&Event, &Message)> {
+        match &self.event {
+            Ok(event) => match &event.kind {
+                Kind::Message(message) => Some((event, message)),
+                _ => None,
+            },
+            Err(_) => None,
+        }
+    }
+}
+
+/// Why a turn did not end. Whatever it wrote may be written again.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// The delivery is no longer ours: leave it, and all behind it, to whoever has it now.
+    #[error("the lease on a delivery was lost")]
+    LeaseLost,
+    /// Try again later.
+    #[error(transparent)]
+    Hot(#[from] HotError),
+    /// Try again later.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// Try again later.
+    #[error(transparent)]
+    Queue(QueueError),
+    /// Try again later.
+    #[error("the head changed under every one of {ROUNDS} decisions")]
+    Contention,
+}
+
+impl From<QueueError> for Failure {
+    fn from(error: QueueError) -> Self {
+        match error {
+            QueueError::LeaseLost => Self::LeaseLost,
+            error => Self::Queue(error),
+        }
+    }
+}
+
+/// Everything a turn needs.
+pub struct Pipeline {
+    /// The hot store.
+    pub hot: Hot,
+    /// The archive.
+    pub archive: Arc<dyn Archive>,
+    /// The queue.
+    pub inbox: Arc<Inbox>,
+    /// What is held, and until when.
+    pub leases: Arc<Leases>,
+    /// When conversations close.
+    pub policy: Policy,
+    /// What happened so far.
+    pub counters: Arc<Counters>,
+}
+
+impl Pipeline {
+    /// Settles the first of `works`, and with it as many of the following as share its turn. Returns how many.
+    ///
+    /// `works` are deliveries of one group, in order, at least one.
+    ///
+    /// # Errors
+    /// Nothing was acked that is not durable; the turn's deliveries are to be received again.
+    pub async fn turn(&self, works: &[Work]) -> Result<usize, Failure> {
+        let Some(first) = works.first() else { return Ok(0) };
+        let settled = match &first.event {
+            Ok(event) => self.apply(event, works).await?,
+            Err(rejection) => {
+                self.reject(&first.delivery, rejection).await?;
+                1
+            }
+        };
+        self.ack(&works[..settled]).await?;
+        Ok(settled)
+    }
+
+    /// Makes the first event's effect durable, and those of the messages that go with it.
+    async fn apply(&self, event: &Event, works: &[Work]) -> Result<usize, Failure> {
+        let thread = event.thread.key();
+        let mut known = None;
+        for _ in 0..ROUNDS {
+            let head = match known.take() {
+                Some(head) => Some(head),
+                None => self.hot.head(&thread).await?,
+            };
+            self.still_ours(&works[0])?;
+            let seen = self.look(&thread, head, event).await?;
+            match handler::decide(&seen, event, &self.policy) {
+                Decision::Nothing(why) => {
+                    debug!(event.id = %event.id, why, "nothing to do");
+                    return Ok(1);
+                }
+                Decision::Finish(closing) => {
+                    let Some(head) = seen.head else { continue };
+                    known = self.finish(&thread, &head, *closing).await?;
+                }
+                Decision::Write(head) => {
+                    if self.write_head(&thread, &head).await? {
+                        match head.conversation {
+                            Conversation::Closing(_) => known = Some(*head),
+                            Conversation::Open(_) | Conversation::Closed(_) => return Ok(1),
+                        }
+                    }
+                }
+                Decision::Append { head, conversation } => {
+                    if let Some(head) = &head
+                        && !self.write_head(&thread, head).await?
+                    {
+                        continue;
+                    }
+                    if seen.head.as_ref().is_none_or(|head| head.conversation.record().id != conversation) {
+                        self.counters.opened.add(1);
+                        debug!(conversation.id = %conversation, "conversation opened");
+                    }
+                    let Some(head) = head.map(|head| *head).or(seen.head) else { continue };
+                    let run = self.run(&head, &thread, works);
+                    self.append(&thread, &head, conversation, &run).await?;
+                    return Ok(run.len());
+                }
+                Decision::Late(stretch) => {
+                    if let Kind::Message(message) = &event.kind {
+                        self.append_late(&event.thread, stretch, message).await?;
+                    }
+                    return Ok(1);
+                }
+                Decision::Checkpoint(head) => {
+                    self.checkpoint(&thread, &head).await?;
+                    if self.write_head(&thread, &head).await? {
+                        return Ok(1);
+                    }
+                }
+            }
+        }
+        Err(Failure::Contention)
+    }
+
+    /// Reads what the decision needs beyond the head.
+    async fn look(&self, thread: &ThreadKey, head: Option<Head>, event: &Event) -> Result<Seen, Failure> {
+        let mut seen = Seen { head, ..Seen::default() };
+        match (&event.kind, seen.head.as_ref().map(|head| &head.conversation)) {
+            (Kind::Due(due), Some(Conversation::Open(open))) if due.conversation_id == open.record.id => {
+                seen.last_received = self.hot.last_received(thread, open.record.id).await?;
+            }
+            (Kind::Message(message), Some(Conversation::Closed(closed))) => {
+                seen.in_previous = self.hot.holds(thread, closed.record.id, message).await?;
+            }
+            _ => {}
+        }
+        Ok(seen)
+    }
+
+    /// The messages at the front of `works` that the open conversation of `head` takes as it is.
+    fn run(&self, head: &Head, thread: &ThreadKey, works: &[Work]) -> Vec<Arc<Message>> {
+        let seen = Seen { head: Some(head.clone()), ..Seen::default() };
+        let mut run = Vec::new();
+        for (event, message) in works.iter().map_while(Work::message).take(LONGEST_RUN) {
+            let first = run.is_empty();
+            let plain = first
+                || (event.thread.key() == *thread
+                    && matches!(handler::decide(&seen, event, &self.policy), Decision::Append { head: None, .. }));
+            if !plain {
+                break;
+            }
+            run.push(Arc::new(message.clone()));
+        }
+        run
+    }
+
+    /// W2: puts messages, then reads the head to see that their conversation still takes them.
+    async fn append(
+        &self,
+        thread: &ThreadKey,
+        head: &Head,
+        conversation: ConversationId,
+        run: &[Arc<Message>],
+    ) -> Result<(), Failure> {
+        let puts = run
+            .iter()
+            .map(|message| self.hot.put(Put { thread: thread.clone(), conversation, message: message.clone() }));
+        for put in join_all(puts).await {
+            put?;
+        }
+        self.counters.messages.add(run.len());
+        let now = self.hot.head(thread).await?;
+        match &now {
+            Some(Head { conversation: Conversation::Open(open), .. }) if open.record.id == conversation => Ok(()),
+            _ => {
+                self.counters.displaced.add(run.len());
+                self.settle_displaced(thread, head, now, run).await
+            }
+        }
+    }
+
+    /// W3: writes the head if nobody else did since it was read.
+    async fn write_head(&self, thread: &ThreadKey, head: &Head) -> Result<bool, Failure> {
+        let written = self.hot.write_head(thread, head).await?;
+        if !written {
+            self.counters.head_conflicts.add(1);
+            return Ok(false);
+        }
+        if let Conversation::Closing(closing) = &head.conversation {
+            self.counters.sealed.add(1);
+            debug!(conversation.id = %closing.record.id, reason = closing.close.reason.as_str(), "conversation sealed");
+        }
+        Ok(true)
+    }
+
+    async fn reject(&self, delivery: &Delivery, rejection: &Rejection) -> Result<(), Failure> {
+        let reason = DeadLetterReason {
+            code: rejection.code.as_str().to_owned(),
+            field: rejection.field.clone(),
+            reason: rejection.reason.clone(),
+        };
+        self.inbox.edge().dead_letter(delivery, &reason).await?;
+        self.counters.dead_lettered.add(1);
+        warn!(
+            sqs.message_id = delivery.message_id,
+            code = reason.code,
+            field = reason.field,
+            "delivery dead-lettered: {}",
+            reason.reason
+        );
+        Ok(())
+    }
+
+    /// Law 4: everything is durable; delete. The group goes on only after every delete is confirmed (W4).
+    async fn ack(&self, works: &[Work]) -> Result<(), Failure> {
+        let deletes = works.iter().map(|work| self.inbox.delete(work.delivery.receipt.clone()));
+        let deleted = join_all(deletes).await;
+        for (work, deleted) in works.iter().zip(&deleted) {
+            if deleted.is_ok() {
+                self.leases.drop_lease(&work.delivery.receipt);
+                self.counters.settled.add(1);
+            }
+        }
+        deleted.into_iter().collect::<Result<(), _>>().map_err(Failure::from)
+    }
+
+    /// A process that slept through its lease commits nothing.
+    fn still_ours(&self, work: &Work) -> Result<(), Failure> {
+        if self.leases.holds(&work.delivery.receipt) { Ok(()) } else { Err(Failure::LeaseLost) }
+    }
+}

@@ -1,0 +1,152 @@
+//! Timers without a leader: every replica reads what is due and sends a command into the thread's own group.
+//!
+//! The timer decides nothing. Duplicates are harmless twice over: SQS drops most, and the handler looks at the head as it is.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::{
+    clock::Clock,
+    counters::Counters,
+    domain::Thread,
+    event::{self, Due},
+    hot::{DUE_SHARDS, DueHead, HotError, HotStore},
+    queue::{Command, Inbox, fifo_id},
+};
+
+/// Due conversations taken from one shard at one tick: bounds what a midnight can pour into the queue.
+const PER_SHARD: usize = 200;
+
+/// Commands on their way at once.
+const PARALLEL_SENDS: usize = 16;
+
+/// A command that changed nothing yet is sent again after this, then after twice as long, and so on.
+const FIRST_REPEAT: Duration = Duration::from_secs(60);
+
+/// The longest pause between two commands for one due time.
+const LAST_REPEAT: Duration = Duration::from_secs(3600);
+
+/// The timer.
+pub struct Timer {
+    hot: Arc<dyn HotStore>,
+    inbox: Arc<Inbox>,
+    clock: Arc<dyn Clock>,
+    counters: Arc<Counters>,
+    sent: Mutex<HashMap<DueHead, Sent>>,
+}
+
+/// What was sent for one due time.
+#[derive(Clone, Copy)]
+struct Sent {
+    times: u32,
+    next: Instant,
+}
+
+impl Timer {
+    /// A timer that reads `hot` and sends into `inbox`.
+    pub fn new(hot: Arc<dyn HotStore>, inbox: Arc<Inbox>, clock: Arc<dyn Clock>, counters: Arc<Counters>) -> Self {
+        Self { hot, inbox, clock, counters, sent: Mutex::default() }
+    }
+
+    /// Runs until `stop`, once every `period`.
+    pub async fn run(&self, period: Duration, stop: CancellationToken) {
+        let mut ticks = interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => if let Err(failure) = self.run_once().await {
+                    warn!(error = %failure, "the timer could not read what is due; it tries again at the next tick");
+                },
+            }
+        }
+    }
+
+    /// One step: sends a command for everything that is due and was not sent lately. Returns how many were sent.
+    ///
+    /// # Errors
+    /// A shard could not be read; the others were served.
+    pub async fn run_once(&self) -> Result<usize, HotError> {
+        let now = self.clock.now();
+        let shards = (0..DUE_SHARDS).map(|shard| self.hot.due(shard, now, PER_SHARD));
+        let mut due = Vec::new();
+        let mut failure = None;
+        for shard in join_all(shards).await {
+            match shard {
+                Ok(heads) => due.extend(heads),
+                Err(error) => failure = Some(error),
+            }
+        }
+        let waiting = self.not_sent_lately(due, failure.is_none()).await;
+        let mut sent = 0;
+        for batch in waiting.chunks(PARALLEL_SENDS) {
+            let sends = batch.iter().map(|(head, times)| self.send(head, *times));
+            for ((head, _), done) in batch.iter().zip(join_all(sends).await) {
+                if done {
+                    sent += 1;
+                } else {
+                    self.sent.lock().await.remove(head); // at the next tick again
+                }
+            }
+        }
+        self.counters.timer_commands.add(sent);
+        failure.map_or(Ok(sent), Err)
+    }
+
+    /// Those of `due` whose command was never sent, or long enough ago, and how often it was.
+    async fn not_sent_lately(&self, due: Vec<DueHead>, complete: bool) -> Vec<(DueHead, u32)> {
+        let now = Instant::now();
+        let mut sent = self.sent.lock().await;
+        if complete {
+            let still: HashSet<&DueHead> = due.iter().collect();
+            sent.retain(|head, _| still.contains(head));
+        }
+        due.into_iter()
+            .filter_map(|head| {
+                let times = sent.get(&head).map_or(0, |sent| sent.times);
+                if sent.get(&head).is_some_and(|sent| now < sent.next) {
+                    return None;
+                }
+                let pause = FIRST_REPEAT.saturating_mul(1 << times.min(10)).min(LAST_REPEAT);
+                sent.insert(head.clone(), Sent { times: times + 1, next: now + pause });
+                Some((head, times))
+            })
+            .collect()
+    }
+
+    async fn send(&self, head: &DueHead, times: u32) -> bool {
+        let Some(thread) = Thread::named_by(&head.thread) else {
+            warn!(thread = ?head.thread, "a head in the due index has a key that names no thread");
+            return false;
+        };
+        let due = Due { conversation_id: head.conversation, due_at: head.due_at };
+        let command = Command {
+            group_id: head.group_id.clone(),
+            // the count makes a repeat a new command: SQS silently drops an id it saw within five minutes (fact F13)
+            dedup_id: fifo_id(&format!("due:{}:{}:{times}", head.conversation, head.due_at.timestamp_millis())),
+            body: event::due::to_body(&thread, &due),
+        };
+        match self.inbox.edge().send(command).await {
+            Ok(()) => {
+                debug!(conversation.id = %head.conversation, times, "due: command sent");
+                true
+            }
+            Err(failure) => {
+                warn!(conversation.id = %head.conversation, error = %failure, "a due command could not be sent");
+                false
+            }
+        }
+    }
+}
