@@ -102,7 +102,7 @@ fn unwrap(object: &mut Map<String, Value>, label: &mut Label) -> Result<Option<M
 /// `MessageAttributes: {name: {Type, Value}}`.
 fn notification_attribute(object: &Map<String, Value>, name: &str) -> Option<String> {
     let value = object.get("MessageAttributes")?.get(name)?.get("Value")?.as_str()?;
-    (!is_blank(value)).then(|| value.to_owned())
+    if is_blank(value) { None } else { Some(value.to_owned()) }
 }
 
 /// The data and, unless the body is flat, the fields beside it.

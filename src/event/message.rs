@@ -1,7 +1,8 @@
 //! `message.received`, `message.sent`: somebody spoke.
 
-use crate::domain::{Direction, Message, SenderType};
 use chrono::SubsecRound as _;
+
+use crate::domain::{Direction, Message, SenderType};
 
 use super::Raw;
 use super::envelope::Envelope;

@@ -34,7 +34,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// The code as the dead letter says it.
+    /// The code as a dead letter says it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidJson => "invalid_json",
