@@ -45,6 +45,14 @@ pub fn at_rest(state: &State) -> bool {
         && state.hot.heads.values().all(|head| matches!(head.conversation, Conversation::Closed(_)))
 }
 
+/// What stands in the archive: the n-th conversation that opened, and the message.
+pub fn archived(state: &State) -> Vec<(Option<usize>, EventId)> {
+    let place = |id: &ConversationId| state.hot.order.iter().position(|opened| opened == id);
+    let mut archived: Vec<_> = state.archive.messages.iter().map(|(id, event)| (place(id), *event)).collect();
+    archived.sort_unstable();
+    archived
+}
+
 /// Published messages that stand nowhere in the archive.
 pub fn lost(state: &State, published: &Published) -> Vec<EventId> {
     let archived: BTreeSet<EventId> = state.archive.messages.iter().map(|(_, event)| *event).collect();

@@ -30,8 +30,8 @@ pub enum Mutant {
     NoVerify,
     /// W3: heads are written whatever their version.
     NoHeadVersion,
-    /// W4: a delete that failed counts as done.
-    UnconfirmedDelete,
+    /// W4: a failed message does not hold its group back.
+    NoGroupLock,
     /// W5: a sealed conversation looks closed, so a message opens the next one over it.
     NoHelp,
     /// W6: the seal is not written before the messages are read.
@@ -62,7 +62,7 @@ pub const MUTANTS: [Mutant; 16] = [
     Mutant::EventIdNotUnique,
     Mutant::NoVerify,
     Mutant::NoHeadVersion,
-    Mutant::UnconfirmedDelete,
+    Mutant::NoGroupLock,
     Mutant::NoHelp,
     Mutant::NoSeal,
     Mutant::PlainInsert,

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::{task::JoinHandle, time::sleep};
 
 use super::{
-    checker::{Published, Violation, at_rest, check, lost},
+    checker::{Published, Violation, archived, at_rest, check, lost},
     mutant::Mutant,
     replica::{Replica, VISIBILITY},
     rng::Rng,
@@ -35,6 +35,8 @@ pub struct Outcome {
     pub sometimes: BTreeMap<&'static str, u64>,
     pub trace: Vec<String>,
     pub messages: usize,
+    /// Where each message stands in the archive: the place of its conversation in the thread, and the message.
+    pub archived: Vec<(Option<usize>, EventId)>,
     /// Published, and nowhere in the archive.
     pub lost: Vec<EventId>,
 }
@@ -135,6 +137,7 @@ async fn scenario(plan: Plan) -> Outcome {
     {
         let mut state = world.state();
         state.sqs.visibility = VISIBILITY;
+        state.sqs.locked = plan.mutant != Mutant::NoGroupLock;
         state.sqs.max_receive_count = shape.max_receive_count;
         state.crashes = plan.crashes.clone().unwrap_or_default();
     }
@@ -159,6 +162,7 @@ async fn scenario(plan: Plan) -> Outcome {
         calls: state.calls,
         sometimes: state.sometimes.clone(),
         messages: state.archive.messages.len(),
+        archived: archived(&state),
         lost: lost(&state, &published),
         trace: state.trace.lines.take().unwrap_or_default(),
     }

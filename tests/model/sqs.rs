@@ -30,6 +30,8 @@ pub struct SqsState {
     pub dead: Vec<Dead>,
     pub visibility: Duration,
     pub max_receive_count: u32,
+    /// Whether a hidden delivery holds back those behind it in its group.
+    pub locked: bool,
     sent: u64,
     receipts: u64,
 }
@@ -104,7 +106,9 @@ impl SqsState {
             self.move_dead(&group, now);
             let (visibility, entries) = (self.visibility, self.groups.entry(group.clone()).or_default());
             // F1, F2: the run of visible messages from the group's head up to the first invisible one
-            for entry in entries.iter_mut().take_while(|entry| entry.hidden_until.is_none()) {
+            let locked = self.locked;
+            let run = entries.iter_mut().take_while(|entry| !locked || entry.hidden_until.is_none());
+            for entry in run.filter(|entry| entry.hidden_until.is_none()) {
                 if deliveries.len() == most {
                     break;
                 }
@@ -246,12 +250,7 @@ impl Queue for ModelQueue {
             state.detail(|| format!(" {}", named(receipts.iter())));
             receipts.iter().map(|receipt| partial(state).and_then(|()| state.sqs.delete(receipt, now))).collect()
         });
-        let results: Vec<Result<(), QueueError>> =
-            deleted.await.unwrap_or_else(|failure| vec![Err(unavailable(failure)); asked]);
-        if self.0.world.state().mutant == Mutant::UnconfirmedDelete {
-            return vec![Ok(()); asked];
-        }
-        results
+        deleted.await.unwrap_or_else(|failure| vec![Err(unavailable(failure)); asked])
     }
 
     async fn hide(&self, receipts: Vec<(Receipt, Duration)>) -> Vec<Result<(), QueueError>> {
