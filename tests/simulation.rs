@@ -1,4 +1,5 @@
 //! The whole daemon, seeded, on model edges: `make simulate SEEDS=n [SEED=x]`, and a short run in `make test`.
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::unwrap_used)] // a test may read the environment, and panic
 
 mod model;
 
