@@ -80,6 +80,18 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
+impl Faults {
+    /// These and those of `other`, each once.
+    pub fn and(mut self, other: Faults) -> Self {
+        for fault in other.0 {
+            if !self.0.contains(&fault) {
+                self.0.push(fault);
+            }
+        }
+        self
+    }
+}
+
 /// A value that is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -126,6 +138,24 @@ pub struct DatabaseConfig {
     pub schema: Option<String>,
     /// Pool size.
     pub connections: u32,
+}
+
+/// A queue, for commands that need no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueConfig {
+    /// Its URL.
+    pub url: String,
+    /// Its region, unless AWS_REGION.
+    pub region: Option<String>,
+}
+
+/// The table, for commands that need no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableConfig {
+    /// Its name.
+    pub name: String,
+    /// Its region, unless AWS_REGION.
+    pub region: Option<String>,
 }
 
 /// Everything the daemon is told.
@@ -200,7 +230,7 @@ impl Reader<'_> {
 
     fn queue_url(&mut self, setting: Setting) -> String {
         let url = self.required(setting);
-        if !url.is_empty() && !(url.starts_with("http") && url.contains("://") && url.ends_with(".fifo")) {
+        if !(url.is_empty() || url.starts_with("http") && url.contains("://") && url.ends_with(".fifo")) {
             self.fault(setting, "must be the URL of a FIFO queue: http(s)://…/name.fifo".into());
         }
         url
@@ -219,6 +249,12 @@ impl Reader<'_> {
 #[allow(clippy::disallowed_methods)] // its room
 pub fn environment(variable: &str) -> Option<String> {
     std::env::var(variable).ok()
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Json, filter: LOG.default.to_owned(), sentry_dsn: None }
+    }
 }
 
 impl LogConfig {
@@ -251,6 +287,47 @@ impl LogConfig {
     }
 }
 
+impl QueueConfig {
+    /// Reads where the inbound queue is.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        Self::read_as(QUEUE_URL, get)
+    }
+
+    /// Reads where the dead-letter queue is.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub fn read_dead_letter(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        Self::read_as(DEAD_LETTER_URL, get)
+    }
+
+    fn read_as(setting: Setting, get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        let mut reader = Reader { get, faults: Vec::new() };
+        let queue = Self { url: reader.queue_url(setting), region: reader.optional(QUEUE_REGION) };
+        reader.end(queue)
+    }
+
+    /// The queue's name: the last part of its URL.
+    pub fn name(&self) -> &str {
+        self.url.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+impl TableConfig {
+    /// Reads where the table is.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        let mut reader = Reader { get, faults: Vec::new() };
+        let table = Self { name: reader.required(TABLE), region: reader.optional(TABLE_REGION) };
+        reader.end(table)
+    }
+}
+
 impl DatabaseConfig {
     /// Reads where the archive is.
     ///
@@ -264,7 +341,7 @@ impl DatabaseConfig {
 
     fn read_with(reader: &mut Reader<'_>) -> Self {
         let url = reader.required(DATABASE_URL);
-        if !url.is_empty() && !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
+        if !(url.is_empty() || url.starts_with("postgres://") || url.starts_with("postgresql://")) {
             reader.fault(DATABASE_URL, "must be a PostgreSQL URL: postgres://user:password@host/database".into());
         }
         let schema = reader.optional(DATABASE_SCHEMA);
