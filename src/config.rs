@@ -80,6 +80,18 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
+impl Faults {
+    /// These and those of `other`, each once.
+    pub fn and(mut self, other: Faults) -> Self {
+        for fault in other.0 {
+            if !self.0.contains(&fault) {
+                self.0.push(fault);
+            }
+        }
+        self
+    }
+}
+
 /// A value that is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -126,6 +138,24 @@ pub struct DatabaseConfig {
     pub schema: Option<String>,
     /// Pool size.
     pub connections: u32,
+}
+
+/// A queue, for commands that need no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueConfig {
+    /// Its URL.
+    pub url: String,
+    /// Its region, unless AWS_REGION.
+    pub region: Option<String>,
+}
+
+/// The table, for commands that need no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableConfig {
+    /// Its name.
+    pub name: String,
+    /// Its region, unless AWS_REGION.
+    pub region: Option<String>,
 }
 
 /// Everything the daemon is told.
@@ -222,6 +252,12 @@ pub fn environment(variable: &str) -> Option<String> {
     std::env::var(variable).ok()
 }
 
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Json, filter: LOG.default.to_owned(), sentry_dsn: None }
+    }
+}
+
 impl LogConfig {
     /// Reads the settings of logs and reports.
     ///
@@ -249,6 +285,47 @@ impl LogConfig {
             reader.fault(SENTRY_DSN, "must be a Sentry DSN: https://key@host/project".into());
         }
         reader.end(Self { format, filter, sentry_dsn: sentry_dsn.map(Secret) })
+    }
+}
+
+impl QueueConfig {
+    /// Reads where the inbound queue is.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        Self::read_as(QUEUE_URL, get)
+    }
+
+    /// Reads where the dead-letter queue is.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub fn read_dead_letter(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        Self::read_as(DEAD_LETTER_URL, get)
+    }
+
+    fn read_as(setting: Setting, get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        let mut reader = Reader { get, faults: Vec::new() };
+        let queue = Self { url: reader.queue_url(setting), region: reader.optional(QUEUE_REGION) };
+        reader.end(queue)
+    }
+
+    /// The queue's name: the last part of its URL.
+    pub fn name(&self) -> &str {
+        self.url.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+impl TableConfig {
+    /// Reads where the table is.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        let mut reader = Reader { get, faults: Vec::new() };
+        let table = Self { name: reader.required(TABLE), region: reader.optional(TABLE_REGION) };
+        reader.end(table)
     }
 }
 

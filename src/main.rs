@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use conversationd::{
     app::App,
-    config::{self, Config, DatabaseConfig, Faults, LogConfig, SETTINGS},
+    config::{self, Config, DatabaseConfig, Faults, LogConfig, QueueConfig, SETTINGS},
     operate, telemetry,
 };
 
@@ -35,24 +35,42 @@ enum Command {
     ///
     /// Safe to run again, and by several at once. Needs DATABASE_URL and a role that may create tables.
     Migrate,
+    /// Send events from a file into the inbound queue, in order within each thread.
+    ///
+    /// One event a line, as publishers send them. Lines that no daemon would take are told by number and not sent; the exit
+    /// code is then 65. Sending a file again is safe: an event is known by its id. Needs SQS_CONVERSATION_QUEUE_URL only.
+    #[command(
+        after_help = "Examples:\n  conversationd publish events.jsonl\n  zcat old.jsonl.gz | conversationd publish -"
+    )]
+    Publish(operate::publish::Arguments),
+    /// Look at conversations, open and closed, and close them by hand.
+    ///
+    /// Contacts, names and texts are masked unless --reveal.
+    #[command(subcommand)]
+    Conversations(operate::conversations::Command),
+    /// Check everything the daemon depends on, and say what to do.
+    ///
+    /// Settings, queues, table, archive, clocks: looks at all of them, changes nothing. Exit code 0 when there is no fault
+    /// (warnings may be), 1 when there is one, 64 when a setting cannot be used.
+    #[command(after_help = "Example, before a deployment:\n  conversationd doctor && conversationd run")]
+    Doctor(operate::doctor::Arguments),
 }
-
-/// Exit code for settings that cannot be used (EX_USAGE).
-const UNUSABLE: u8 = 64;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let log = match LogConfig::read(&config::environment) {
         Ok(log) => log,
-        Err(faults) => return unusable(&faults),
+        Err(_) if matches!(arguments.command, Command::Doctor(_)) => LogConfig::default(), // the doctor tells it
+        Err(faults) => return unusable(with_all_others(&arguments.command, faults)),
     };
     let _reports = telemetry::start(&log);
     match command(arguments.command).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => match failure.downcast_ref::<Faults>() {
-            Some(faults) => unusable(faults),
-            None => {
+        Ok(code) => code,
+        Err(failure) if operate::nobody_reads(&failure) => ExitCode::SUCCESS,
+        Err(failure) => match failure.downcast::<Faults>() {
+            Ok(faults) => unusable(faults),
+            Err(failure) => {
                 eprintln!("conversationd: {failure:#}");
                 ExitCode::FAILURE
             }
@@ -60,21 +78,32 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn command(command: Command) -> anyhow::Result<()> {
+async fn command(command: Command) -> anyhow::Result<ExitCode> {
     let environment = &config::environment;
     match command {
-        Command::Run => App::build(&Config::read(environment)?).await?.run().await,
-        Command::Provision(arguments) => operate::provision::run(&arguments).await,
-        Command::Migrate => operate::migrate::run(&DatabaseConfig::read(environment)?).await,
+        Command::Run => App::build(&Config::read(environment)?).await?.run().await?,
+        Command::Provision(arguments) => operate::provision::run(&arguments).await?,
+        Command::Migrate => operate::migrate::run(&DatabaseConfig::read(environment)?).await?,
+        Command::Publish(arguments) => {
+            return operate::publish::run(&arguments, &QueueConfig::read(environment)?).await;
+        }
+        Command::Conversations(command) => return operate::conversations::run(&command, environment).await,
+        Command::Doctor(arguments) => return operate::doctor::run(&arguments, environment).await,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The faults of the daemon's other settings too: whoever mends one should see them all.
+fn with_all_others(command: &Command, faults: Faults) -> Faults {
+    match command {
+        Command::Run => Config::read(&config::environment).err().map_or(faults.clone(), |others| faults.and(others)),
+        _ => faults,
     }
 }
 
-fn unusable(faults: &Faults) -> ExitCode {
-    let all = Config::read(&config::environment).err().into_iter().flat_map(|others| others.0);
-    let mut shown = faults.clone();
-    shown.0.extend(all.filter(|fault| !faults.0.contains(fault)));
-    eprintln!("conversationd: {shown}\n\n`conversationd run --help` lists every setting.");
-    ExitCode::from(UNUSABLE)
+fn unusable(faults: Faults) -> ExitCode {
+    eprintln!("conversationd: {faults}\n\n`conversationd run --help` lists every setting.");
+    ExitCode::from(operate::UNUSABLE_SETTINGS)
 }
 
 /// Every setting, for `--help`.

@@ -16,7 +16,7 @@ use thiserror::Error;
 
 pub use content_hash::ContentHash;
 pub use postgres::{Options, PostgresArchive};
-pub use read::{ConversationRow, Cursor, Filter, MessageRow};
+pub use read::{ConversationRow, Cursor, Filter, MessageRow, Standing};
 
 use crate::domain::{Close, EventId, Message, Record, Thread};
 

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use sqlx::migrate::Migrator;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
@@ -15,6 +16,46 @@ const CONVERSATION: &str = "
            close_detail, resolution, message_count, token_count, encode(content_hash, 'hex') as content_hash,
            previous_id, created_at, updated_at
     from conversation";
+
+const SERVER: &str = "
+    select current_setting('server_version_num')::int4 as version, current_setting('fsync') = 'on' as fsync,
+           current_setting('synchronous_commit') as synchronous_commit, clock_timestamp() as now,
+           to_regclass('_sqlx_migrations') is not null as migrated";
+
+const APPLIED: &str = "select version, checksum from _sqlx_migrations where success order by version";
+
+/// The migrations of this release, to compare with those that stand.
+static RELEASE: Migrator = sqlx::migrate!("./migrations");
+
+/// What the server is and which migrations stand in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The server's version as a number: 180001 is 18.1.
+    pub server: i32,
+    /// Whether it waits until the disk has what it wrote.
+    pub fsync: bool,
+    /// When it answers a commit: anything but `off` is after it is durable here.
+    pub synchronous_commit: String,
+    /// Its clock.
+    pub now: DateTime<Utc>,
+    /// The newest migration that stands; `None` when none does.
+    pub version: Option<i64>,
+    /// The newest migration of this release.
+    pub release: i64,
+    /// Migrations of this release that do not stand.
+    pub missing: Vec<i64>,
+    /// Migrations that stand with another text than this release has.
+    pub altered: Vec<i64>,
+}
+
+#[derive(FromRow)]
+struct Server {
+    version: i32,
+    fsync: bool,
+    synchronous_commit: String,
+    now: DateTime<Utc>,
+    migrated: bool,
+}
 
 /// Which conversations to list.
 #[derive(Clone, Debug, Default)]
@@ -190,6 +231,35 @@ impl PostgresArchive {
         let count: i64 = within(patience, query.fetch_one(connection)).await?;
         session.give_back();
         Ok(count.unsigned_abs())
+    }
+
+    /// What the server is, and how its schema stands to this release.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError::Unavailable`] when the archive cannot be read now.
+    pub async fn standing(&self) -> Result<Standing, ArchiveError> {
+        let mut session = self.session().await?;
+        let (patience, connection) = session.parts();
+        let server: Server = within(patience, sqlx::query_as(SERVER).fetch_one(&mut *connection)).await?;
+        let applied: Vec<(i64, Vec<u8>)> = match server.migrated {
+            true => within(patience, sqlx::query_as(APPLIED).fetch_all(connection)).await?,
+            false => Vec::new(),
+        };
+        session.give_back();
+        let checksum = |version: i64| applied.iter().find(|(it, _)| *it == version).map(|(_, checksum)| checksum);
+        let missing = RELEASE.iter().filter(|it| checksum(it.version).is_none());
+        let altered = RELEASE.iter().filter(|it| checksum(it.version).is_some_and(|stands| **stands != *it.checksum));
+        Ok(Standing {
+            server: server.version,
+            fsync: server.fsync,
+            synchronous_commit: server.synchronous_commit,
+            now: server.now,
+            version: applied.last().map(|(version, _)| *version),
+            release: RELEASE.iter().map(|it| it.version).max().unwrap_or_default(),
+            missing: missing.map(|it| it.version).collect(),
+            altered: altered.map(|it| it.version).collect(),
+        })
     }
 
     async fn rows<T>(&self, mut query: QueryBuilder<Postgres>) -> Result<Vec<T>, ArchiveError>

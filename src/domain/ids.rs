@@ -46,6 +46,20 @@ impl Thread {
         ThreadKey(key)
     }
 
+    /// The readable name of the thread's FIFO group: `project:channel:contact`, or `project:conversation`.
+    ///
+    /// It may be too long for SQS, or hold what SQS does not take: `queue::fifo_id` makes it legal. Threads whose parts hold
+    /// a colon may share a name, which only makes them take turns. It names a person, like the key.
+    pub fn group_name(&self) -> String {
+        match &self.conversation {
+            Some(conversation) => [self.project.as_str(), conversation].join(":"),
+            None => {
+                let part = |part: &Option<String>| part.clone().unwrap_or_default();
+                [self.project.clone(), part(&self.channel), part(&self.contact)].join(":")
+            }
+        }
+    }
+
     /// The thread that `key` names; `None` for a key that no thread has.
     pub fn named_by(key: &ThreadKey) -> Option<Self> {
         let mut parts = key.0.split('#').map(unescaped);
@@ -183,6 +197,13 @@ mod tests {
         }
         let chosen = Thread { project: "p".into(), contact: None, channel: None, conversation: Some("a#c".into()) };
         assert_eq!(Thread::named_by(&chosen.key()), Some(chosen));
+    }
+
+    #[test]
+    fn a_group_is_named_so_that_a_person_can_read_it() {
+        assert_eq!(thread("whatsapp:+55", "w").group_name(), "p:w:whatsapp:+55");
+        let chosen = Thread { conversation: Some("6e9b".into()), ..thread("whatsapp:+55", "w") };
+        assert_eq!(chosen.group_name(), "p:6e9b");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 
+use super::output;
 use crate::{app, config::DatabaseConfig};
 
 /// Migrates.
@@ -10,6 +11,6 @@ use crate::{app, config::DatabaseConfig};
 /// The database cannot be reached, or refuses.
 pub async fn run(database: &DatabaseConfig) -> anyhow::Result<()> {
     let version = app::archive(database)?.migrate().await.context("the archive could not be migrated")?;
-    println!("archive at schema version {version}");
+    output::say(format!("archive at schema version {version}"))?;
     Ok(())
 }

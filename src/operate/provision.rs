@@ -1,6 +1,6 @@
 //! `conversationd provision`: makes the queues and the table that are missing. Never changes or removes what stands.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context, bail};
 use aws_sdk_dynamodb::{
@@ -15,8 +15,11 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use serde::Serialize;
 use tracing::{info, warn};
 
-use super::definition::{Definition, KeyShape, QueueShape, TableShape};
-use crate::app::{Clients, Endpoints};
+use super::{
+    definition::{Definition, KeyShape, QueueShape, TableShape},
+    output,
+};
+use crate::app::Clients;
 
 /// How long a new table may take.
 const TABLE_PATIENCE: Duration = Duration::from_secs(120);
@@ -48,14 +51,17 @@ pub struct Arguments {
 /// # Errors
 /// As [`provision`].
 pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let clients = Clients::build(&Endpoints::default(), Duration::ZERO, &Arc::default()).await;
+    let clients = super::clients(None, None).await;
     let provisioned = provision(&clients, &arguments.prefix).await?;
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&provisioned)?);
+        output::say(serde_json::to_string_pretty(&provisioned)?)?;
     } else {
-        println!("export SQS_CONVERSATION_QUEUE_URL={}", provisioned.queue_url);
-        println!("export SQS_CONVERSATION_DLQ_URL={}", provisioned.dead_letter_url);
-        println!("export DYNAMODB_MESSAGE_TABLE={}", provisioned.table);
+        let Provisioned { queue_url, dead_letter_url, table } = provisioned;
+        output::say(format!(
+            "export SQS_CONVERSATION_QUEUE_URL={queue_url}\n\
+             export SQS_CONVERSATION_DLQ_URL={dead_letter_url}\n\
+             export DYNAMODB_MESSAGE_TABLE={table}"
+        ))?;
     }
     Ok(())
 }
