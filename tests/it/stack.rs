@@ -69,7 +69,7 @@ impl Stack {
     pub async fn with(name: &str, settings: &[(&str, &str)]) -> Self {
         let database = database_url();
         let unique = Uuid::now_v7().simple().to_string();
-        let prefix = format!("it-{name}-{}", &unique[..16]);
+        let prefix = format!("it-{name}-{}", &unique[..20]);
         let schema = prefix.replace('-', "_");
         let clients = Clients::build(&Endpoints::default(), Duration::from_secs(1), &Arc::default()).await;
         let provisioned = or_stop(provision(&clients, &prefix).await);
