@@ -62,7 +62,8 @@ pub async fn read(pool: &PgPool) -> sqlx::Result<Vec<Conversation>> {
 
 /// How many conversations are closed, and how many messages stand.
 pub async fn counts(pool: &PgPool) -> sqlx::Result<(usize, usize)> {
-    let counts = "select (select count(*) from conversation where closed_at is not null), (select count(*) from message)";
+    let counts =
+        "select (select count(*) from conversation where closed_at is not null), (select count(*) from message)";
     let (closed, messages): (i64, i64) = sqlx::query_as(counts).fetch_one(pool).await?;
     Ok((usize::try_from(closed).unwrap_or_default(), usize::try_from(messages).unwrap_or_default()))
 }

@@ -34,7 +34,8 @@ async fn everything_sent_again_after_the_close_changes_nothing() {
     for timed in [true, false] {
         let stack = Stack::new("sent-again").await;
         let thread = Thread::of("whatsapp:+5511999990000");
-        let says = |n: i64| if timed { thread.said(&format!("m{n}"), ago(10 - n)) } else { thread.says(&format!("m{n}")) };
+        let says =
+            |n: i64| if timed { thread.said(&format!("m{n}"), ago(10 - n)) } else { thread.says(&format!("m{n}")) };
         let mut events: Vec<Event> = vec![says(1), thread.session_opened(), says(2), says(3)];
         events.push(thread.session_closed());
         stack.publish(&events).await;

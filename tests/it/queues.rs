@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use aws_sdk_sqs::{
     Client,
     types::{
-        MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName as Attribute, SendMessageBatchRequestEntry,
+        MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName as Attribute,
+        SendMessageBatchRequestEntry,
     },
 };
 use serde_json::Value;

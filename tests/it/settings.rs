@@ -13,8 +13,7 @@ fn without_settings_it_ends_with_64_and_names_every_one_that_is_missing() {
     let output = program("run").output().expect("a process");
     let said = says(&output);
     assert_eq!(output.status.code(), Some(64), "{said}");
-    for variable in
-        ["SQS_CONVERSATION_QUEUE_URL", "SQS_CONVERSATION_DLQ_URL", "DYNAMODB_MESSAGE_TABLE", "DATABASE_URL"]
+    for variable in ["SQS_CONVERSATION_QUEUE_URL", "SQS_CONVERSATION_DLQ_URL", "DYNAMODB_MESSAGE_TABLE", "DATABASE_URL"]
     {
         assert!(said.contains(variable), "{variable} is not named: {said}");
     }
@@ -28,8 +27,7 @@ fn a_setting_that_cannot_be_used_is_named_with_the_missing_ones_and_not_repeated
     let output = program.env("DATABASE_URL", "hunter2").output().expect("a process");
     let said = says(&output);
     assert_eq!(output.status.code(), Some(64), "{said}");
-    for variable in
-        ["CONVERSATIOND_POLLERS", "CONVERSATIOND_LOG_FORMAT", "DATABASE_URL", "SQS_CONVERSATION_QUEUE_URL"]
+    for variable in ["CONVERSATIOND_POLLERS", "CONVERSATIOND_LOG_FORMAT", "DATABASE_URL", "SQS_CONVERSATION_QUEUE_URL"]
     {
         assert!(said.contains(variable), "{variable} is not named: {said}");
     }

@@ -276,4 +276,3 @@ fn stop(why: &str) -> ! {
     );
     std::process::exit(1)
 }
-
