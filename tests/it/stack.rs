@@ -197,6 +197,12 @@ impl Stack {
         queues::depth(&self.clients.sqs.control, &self.provisioned.queue_url).await
     }
 
+    /// Deliveries not settled yet.
+    pub async fn left(&self) -> usize {
+        let depth = self.depth().await;
+        depth.visible + depth.in_flight
+    }
+
     /// Takes what is in the dead-letter queue.
     pub async fn dead_letters(&self) -> Vec<DeadLetter> {
         queues::drain(&self.clients.sqs.control, &self.provisioned.dead_letter_url).await
