@@ -174,3 +174,68 @@ async fn a_conversation_of_three_thousand_messages_is_archived_complete_and_in_o
     assert!(archived[0].texts() == names, "not in the order they were sent");
     stack.done().await;
 }
+
+/// Rust and PostgreSQL each add up a transcript, and must agree: a number or a key that they write differently would keep
+/// its conversation from ever closing.
+#[tokio::test]
+async fn whatever_publishers_put_into_metadata_does_not_keep_a_conversation_open() {
+    let stack = Stack::new("metadata").await;
+    let thread = Thread::of("whatsapp:+5511999990000");
+    let odd = r#"[
+        0, -0, -0.0, 0.0, 1.0, 1.50, 0.1, 1e2, 1E-7, 5e-324, 1.7976931348623157e308, 2.2250738585072011e-308, 1e21, 1e16,
+        123456789012345680000, 9007199254740993, 18446744073709551615, -9223372036854775808, 0.30000000000000004,
+        9999999999999999.9, 1e-400, "", " ", "\u0001\u001f\u007f", "\b\f\n\r\t\"\\\/", "\u2028\ud83d\ude42é", true, false,
+        null, [], {}, [[]], [{}], {"": ""}, {"b": 1, "a": 2, "aa": 3, "é": 4, "z": 5, "\ud83d\ude42": 6, "A": 7, "a": 8}
+    ]"#;
+    let odd: Value = serde_json::from_str(odd).expect("JSON");
+    let fields = ["entities", "attachments"].map(|field| json!({ "id": field, "text": field, field: odd.clone() }));
+    let metadata = json!({ "id": "metadata", "text": "metadata", "metadata": { "odd": odd, "": null } });
+    let empty = json!({ "id": "empty", "text": "empty", "entities": [], "attachments": [], "metadata": {} });
+    let messages = fields.into_iter().chain([metadata, empty]);
+    let events: Vec<Event> =
+        messages.map(|message| thread.event("message.received", json!({ "message": message }))).collect();
+
+    stack.publish(&events).await;
+    stack.publish(&[thread.close()]).await;
+    stack.consume().await;
+
+    assert!(stack.is_closed(&thread).await, "at the first try");
+    assert_eq!(stack.archived().await[0].texts(), ["entities", "attachments", "metadata", "empty"]);
+    stack.done().await;
+}
+
+#[tokio::test]
+async fn a_conversation_with_an_id_of_its_publishers_needs_no_contact_and_no_channel() {
+    let stack = Stack::new("own-id").await;
+    let group = Thread::of("whatsapp:+5511999990000");
+    let id = "chat #7/a% b";
+    let event = |event_type: &str, fields: Value| {
+        let mut data = json!({ "project_uuid": group.project, "conversation_id": id });
+        data.as_object_mut().expect("an object").extend(fields.as_object().cloned().unwrap_or_default());
+        Event::raw(&group, json!({ "event_type": event_type, "data": data }).to_string())
+    };
+    let says = |text: &str| event("message.sent", json!({ "message": { "id": text, "text": text } }));
+    let closed = event("session.closed", json!({ "session_id": "s" }));
+    stack.publish(&[says("m1"), says("m2"), closed]).await;
+    stack.step_until("it is archived", async || stack.counts().await.0 == 1).await;
+    let archived = stack.archived().await;
+    assert_eq!((archived[0].texts(), &archived[0].contact), (vec!["m1", "m2"], &None));
+    assert_eq!(archived[0].external_id.as_deref(), Some(id));
+    assert!(archived[0].messages.iter().all(|message| message.direction == "outgoing"));
+    stack.settle().await;
+    stack.done().await;
+}
+
+#[tokio::test]
+async fn an_event_may_be_named_by_its_message_attribute_alone() {
+    let stack = Stack::new("attribute").await;
+    let thread = Thread::of("whatsapp:+5511999990000");
+    let mut message = thread.says("m1");
+    message.body = message.body.replace("\"event_type\"", "\"other_field\"");
+    message.event_type = Some("message.sent");
+    stack.publish(&[message, thread.close()]).await;
+    stack.settle().await;
+    let archived = stack.archived().await;
+    assert_eq!((archived[0].texts(), archived[0].messages[0].direction.as_str()), (vec!["m1"], "incoming"));
+    stack.done().await;
+}

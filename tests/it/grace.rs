@@ -80,3 +80,23 @@ async fn with_two_sessions_the_end_of_one_closes_nothing() {
     assert_eq!(stack.archived().await[0].texts(), ["m1"]);
     stack.done().await;
 }
+
+/// Replicas have a timer each, and one that starts again has forgotten what it sent.
+#[tokio::test]
+async fn the_timers_of_several_replicas_close_a_conversation_once() {
+    let stack = Stack::new("two-timers").await;
+    let thread = Thread::of("whatsapp:+5511999990000");
+    stack.publish(&[thread.says("m1"), thread.session_closed()]).await;
+    stack.consume().await;
+    let (second, third) = (stack.replica().await, stack.replica().await);
+    assert_eq!(stack.app.timer.run_once().await.expect("what is due"), 1);
+    assert_eq!(second.timer.run_once().await.expect("what is due"), 1);
+    stack.consume().await;
+    assert!(stack.is_closed(&thread).await);
+    let archived = stack.archived().await;
+
+    assert_eq!(third.timer.run_once().await.expect("what is due"), 0, "nothing is due any more");
+    stack.settle().await;
+    assert_eq!((archived.len(), stack.archived().await), (1, archived));
+    stack.done().await;
+}

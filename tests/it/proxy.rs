@@ -1,4 +1,4 @@
-//! A road to PostgreSQL that can be cut, and that can lose the answer to a commit.
+//! A road to a server that can be cut, and that can lose the answer to a commit.
 
 use std::{str::FromStr, sync::Arc};
 
@@ -21,39 +21,29 @@ pub enum Road {
     LosesACommit,
 }
 
-/// A road to the database of the environment.
+/// A road that leads somewhere else than its URL says.
 pub struct Proxy {
-    /// What to say as DATABASE_URL.
+    /// What to say in place of the server's own URL.
     pub url: String,
     road: Arc<watch::Sender<Road>>,
 }
 
 impl Proxy {
-    pub async fn start() -> Self {
+    /// To the database of the environment.
+    pub async fn to_database() -> Self {
         let database = environment("DATABASE_URL").unwrap_or_default();
         let options = PgConnectOptions::from_str(&database).expect("a PostgreSQL URL");
-        let target = (options.get_host().to_owned(), options.get_port());
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        let road = Arc::new(watch::Sender::new(Road::Open));
-        let built = road.clone();
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                if *built.borrow() == Road::Cut {
-                    continue; // dropped
-                }
-                let (built, target) = (built.clone(), target.clone());
-                tokio::spawn(async move {
-                    let Ok(server) = TcpStream::connect(target).await else { return };
-                    let mut road = built.subscribe();
-                    tokio::select! {
-                        _ = carry(client, server, &built) => {}
-                        _ = road.wait_for(|road| *road == Road::Cut) => {}
-                    }
-                });
-            }
-        });
+        let (port, road) = lay(format!("{}:{}", options.get_host(), options.get_port())).await;
         Self { url: options.host("127.0.0.1").port(port).to_url_lossy().to_string(), road }
+    }
+
+    /// To an emulated AWS service: `SQS` or `DYNAMODB`.
+    pub async fn to_aws(service: &str) -> Self {
+        let own = environment(&format!("AWS_ENDPOINT_URL_{service}"));
+        let url = own.or_else(|| environment("AWS_ENDPOINT_URL")).unwrap_or_default();
+        let address = url.strip_prefix("http://").expect("an emulator, at an http:// URL").trim_end_matches('/');
+        let (port, road) = lay(address.to_owned()).await;
+        Self { url: format!("http://127.0.0.1:{port}"), road }
     }
 
     pub fn set(&self, road: Road) {
@@ -65,6 +55,31 @@ impl Proxy {
     }
 }
 
+/// Lays a road to `target`. Returns the port where it begins.
+async fn lay(target: String) -> (u16, Arc<watch::Sender<Road>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let road = Arc::new(watch::Sender::new(Road::Open));
+    let laid = road.clone();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            if *laid.borrow() == Road::Cut {
+                continue; // dropped
+            }
+            let (laid, target) = (laid.clone(), target.clone());
+            tokio::spawn(async move {
+                let Ok(server) = TcpStream::connect(target).await else { return };
+                let mut road = laid.subscribe();
+                tokio::select! {
+                    _ = carry(client, server, &laid) => {}
+                    _ = road.wait_for(|road| *road == Road::Cut) => {}
+                }
+            });
+        }
+    });
+    (port, road)
+}
+
 /// Carries bytes both ways until one side ends, or a commit's answer is to be lost.
 async fn carry(mut client: TcpStream, mut server: TcpStream, road: &watch::Sender<Road>) -> std::io::Result<()> {
     let (mut up, mut down) = (vec![0; 65_536], vec![0; 65_536]);
@@ -72,26 +87,28 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, road: &watch::Sende
     let mut answers_to_commit = None;
     loop {
         tokio::select! {
-            read = client.read(&mut up) => match read? {
-                0 => return Ok(()),
-                n => {
-                    if *road.borrow() == Road::LosesACommit && up[..n].windows(7).any(|bytes| bytes == b"commit\0") {
-                        answers_to_commit = Some(0);
-                    }
-                    server.write_all(&up[..n]).await?;
+            read = client.read(&mut up) => {
+                let bytes = &up[..read?];
+                if bytes.is_empty() {
+                    return Ok(());
                 }
-            },
-            read = server.read(&mut down) => match read? {
-                0 => return Ok(()),
-                n => {
-                    answers_to_commit = answers_to_commit.map(|answers| answers + 1);
-                    if answers_to_commit == Some(2) {
-                        road.send_replace(Road::Open);
-                        return Ok(());
-                    }
-                    client.write_all(&down[..n]).await?;
+                if *road.borrow() == Road::LosesACommit && bytes.windows(7).any(|bytes| bytes == b"commit\0") {
+                    answers_to_commit = Some(0);
                 }
-            },
+                server.write_all(bytes).await?;
+            }
+            read = server.read(&mut down) => {
+                let bytes = &down[..read?];
+                if bytes.is_empty() {
+                    return Ok(());
+                }
+                answers_to_commit = answers_to_commit.map(|answers| answers + 1);
+                if answers_to_commit == Some(2) {
+                    road.send_replace(Road::Open);
+                    return Ok(());
+                }
+                client.write_all(bytes).await?;
+            }
         }
     }
 }
