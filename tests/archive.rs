@@ -1,5 +1,5 @@
 //! Stories of the archive against a real PostgreSQL, given by `DATABASE_URL`; each in a schema of its own.
-#![allow(clippy::expect_used)]
+#![allow(clippy::disallowed_methods, clippy::expect_used)] // a test may read the environment, and panic
 
 #[path = "archive/content.rs"]
 mod content;
