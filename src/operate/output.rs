@@ -4,6 +4,18 @@ use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
 
 use serde::Serialize;
 
+/// The reader of standard output has left. Told apart from pipes that break elsewhere: those are failures.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads standard output any more")]
+struct ReaderLeft;
+
+fn written(result: io::Result<()>) -> io::Result<()> {
+    result.map_err(|failure| match failure.kind() {
+        ErrorKind::BrokenPipe => io::Error::new(ErrorKind::BrokenPipe, ReaderLeft),
+        _ => failure,
+    })
+}
+
 /// Buffered lines to standard output.
 pub(super) struct Output {
     lines: BufWriter<Stdout>,
@@ -16,7 +28,7 @@ impl Output {
 
     /// Writes text and ends the line.
     pub(super) fn line(&mut self, text: impl AsRef<str>) -> io::Result<()> {
-        writeln!(self.lines, "{}", text.as_ref())
+        written(writeln!(self.lines, "{}", text.as_ref()))
     }
 
     /// Writes a value as one line of JSON.
@@ -27,7 +39,7 @@ impl Output {
 
     /// Sends on what was written: at the end, and wherever a reader should not wait.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        self.lines.flush()
+        written(self.lines.flush())
     }
 }
 
@@ -40,9 +52,8 @@ pub(super) fn say(text: impl AsRef<str>) -> io::Result<()> {
 
 /// Whether all that failed is that the reader of standard output has left.
 pub fn nobody_reads(failure: &anyhow::Error) -> bool {
-    failure
-        .chain()
-        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == ErrorKind::BrokenPipe))
+    let left = |cause: &io::Error| cause.get_ref().is_some_and(|inner| inner.is::<ReaderLeft>());
+    failure.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(left))
 }
 
 /// `text` for a terminal: what would move its cursor or colour it is written out instead.
@@ -71,8 +82,9 @@ mod tests {
 
     #[test]
     fn a_reader_that_left_is_told_from_other_failures() {
-        let left = anyhow::Error::from(io::Error::from(ErrorKind::BrokenPipe)).context("printing");
-        assert!(nobody_reads(&left));
-        assert!(!nobody_reads(&io::Error::from(ErrorKind::NotFound).into()));
+        let broken = || io::Error::from(ErrorKind::BrokenPipe);
+        let left = written(Err(broken())).expect_err("a broken pipe");
+        assert!(nobody_reads(&anyhow::Error::from(left).context("printing")));
+        assert!(!nobody_reads(&broken().into()), "a connection broke");
     }
 }

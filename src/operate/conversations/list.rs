@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
 
@@ -102,7 +103,8 @@ async fn closed(arguments: &Arguments, archive: &PostgresArchive, limit: u32) ->
         until: arguments.until,
         limit,
     };
-    let rows = archive.list(&filter).await?;
+    let rows =
+        archive.list(&filter).await.context("closed conversations cannot be listed; --status open does without")?;
     Ok(rows.iter().map(|row| View::of_row(row, Mask::unless(arguments.reveal))).collect())
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Level {
+pub(super) enum Level {
     /// As it must be.
     Ok,
     /// It works, and will hurt some day.
@@ -28,7 +28,7 @@ impl Level {
 
 /// The outcome of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub(super) struct Finding {
     /// What was checked.
     pub check: &'static str,
     /// How bad it is.
@@ -64,7 +64,7 @@ impl Finding {
         E: ProvideErrorMetadata + std::error::Error + 'static,
         R: std::fmt::Debug + 'static,
     {
-        match failure.code() {
+        match failure.code().map(|code| code.rsplit(['.', '#']).next().unwrap_or(code)) {
             Some(code)
                 if code.contains("NonExistent") || code.contains("DoesNotExist") || code.contains("NotFound") =>
             {

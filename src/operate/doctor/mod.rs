@@ -15,7 +15,7 @@ use super::{
     output::{Output, harmless, nobody_reads},
 };
 
-pub use finding::{Finding, Level};
+use finding::{Finding, Level};
 
 /// How to report.
 #[derive(Clone, Debug, clap::Args)]

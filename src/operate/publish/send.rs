@@ -200,8 +200,9 @@ fn is_throttling(code: &str) -> bool {
 }
 
 fn trouble<E: ProvideErrorMetadata>(failure: SdkError<E, HttpResponse>) -> Trouble {
+    let code = failure.code().map(|code| code.rsplit(['.', '#']).next().unwrap_or(code));
     let status = failure.raw_response().map(|response| response.status().as_u16());
-    match (failure.code(), status) {
+    match (code, status) {
         (Some(code), Some(400..=499)) if !is_throttling(code) => Trouble::Refused(code.to_owned()),
         (Some(code), _) => Trouble::Unavailable(code.to_owned()),
         (None, _) => Trouble::Unavailable(failure.to_string()),
