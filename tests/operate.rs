@@ -1,5 +1,5 @@
 //! Stories of the operator's commands: the program itself, on the real local stack; each on a site of its own.
-#![allow(clippy::expect_used)]
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::unwrap_used)] // how a test fails, and what it may read
 
 #[path = "operate/conversations.rs"]
 mod conversations;
