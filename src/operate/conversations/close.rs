@@ -5,6 +5,7 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::{Context, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::{
     BAD_INPUT, Stores, Whereabouts,
@@ -12,10 +13,7 @@ use super::{
     open,
     view::View,
 };
-use uuid::Uuid;
-
 use crate::{
-    clock::{Clock, SystemClock},
     config::QueueConfig,
     domain::{Conversation, ConversationId, DueReason, Head, Sequence, Thread},
     event::{self, ConversationClose, Raw},
@@ -96,7 +94,7 @@ pub(super) async fn run(
         let command = Command {
             group_id: head.group_id.clone(),
             // new every time: SQS silently drops an id it saw within five minutes, and a second close changes nothing
-            dedup_id: fifo_id(&format!("close:{id}:{}", SystemClock.now().timestamp_micros())),
+            dedup_id: fifo_id(&format!("close:{id}:{}", now().timestamp_micros())),
             body,
         };
         let sqs = clients(queue.region.clone(), None).await.sqs;
