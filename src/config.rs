@@ -230,7 +230,8 @@ impl Reader<'_> {
 
     fn queue_url(&mut self, setting: Setting) -> String {
         let url = self.required(setting);
-        if !(url.is_empty() || url.starts_with("http") && url.contains("://") && url.ends_with(".fifo")) {
+        let fits = url.starts_with("http") && url.contains("://") && url.ends_with(".fifo");
+        if !(url.is_empty() || fits) {
             self.fault(setting, "must be the URL of a FIFO queue: http(s)://…/name.fifo".into());
         }
         url
@@ -341,7 +342,8 @@ impl DatabaseConfig {
 
     fn read_with(reader: &mut Reader<'_>) -> Self {
         let url = reader.required(DATABASE_URL);
-        if !(url.is_empty() || url.starts_with("postgres://") || url.starts_with("postgresql://")) {
+        let fits = url.starts_with("postgres://") || url.starts_with("postgresql://");
+        if !(url.is_empty() || fits) {
             reader.fault(DATABASE_URL, "must be a PostgreSQL URL: postgres://user:password@host/database".into());
         }
         let schema = reader.optional(DATABASE_SCHEMA);

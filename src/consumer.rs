@@ -3,9 +3,12 @@
 //! Knows groups, permits and leases; knows nothing of what a delivery says.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     panic::AssertUnwindSafe,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -56,13 +59,27 @@ pub struct Consumer {
     leases: Arc<Leases>,
     counters: Arc<Counters>,
     limits: Limits,
+    attempts: Attempts,
+}
+
+/// Names of this process's polls: each its own, and the same again when an answer was lost.
+struct Attempts {
+    instance: Uuid,
+    polls: AtomicU64,
+}
+
+impl Attempts {
+    fn next(&self) -> Uuid {
+        let poll = self.polls.fetch_add(1, Ordering::Relaxed);
+        Uuid::new_v5(&self.instance, &poll.to_be_bytes())
+    }
 }
 
 /// What is held right now.
 #[derive(Default)]
 struct Held {
     /// Deliveries waiting for their group's turn to end. A group is in here while it runs.
-    groups: HashMap<String, VecDeque<Delivery>>,
+    groups: BTreeMap<String, VecDeque<Delivery>>,
     deliveries: usize,
     bytes: usize,
 }
@@ -77,14 +94,15 @@ struct Ran {
 type Polls = JoinSet<Result<Vec<Delivery>, QueueError>>;
 
 impl Consumer {
-    /// A consumer that runs `pipeline`.
-    pub fn new(pipeline: Arc<Pipeline>, limits: Limits) -> Self {
+    /// A consumer that runs `pipeline`; `instance` tells this process's polls from all others.
+    pub fn new(pipeline: Arc<Pipeline>, limits: Limits, instance: Uuid) -> Self {
         Self {
             inbox: pipeline.inbox.clone(),
             leases: pipeline.leases.clone(),
             counters: pipeline.counters.clone(),
             pipeline,
             limits,
+            attempts: Attempts { instance, polls: AtomicU64::new(0) },
         }
     }
 
@@ -98,7 +116,7 @@ impl Consumer {
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !stop.is_cancelled() {
             while polls.len() < pollers && self.has_room(&held, polls.len() + 1) {
-                polls.spawn(poll(self.inbox.clone(), self.limits.wait));
+                polls.spawn(poll(self.inbox.clone(), self.attempts.next(), self.limits.wait));
             }
             tokio::select! {
                 biased;
@@ -127,7 +145,7 @@ impl Consumer {
     /// # Errors
     /// The receive failed.
     pub async fn poll_once(&self) -> Result<usize, QueueError> {
-        let deliveries = self.inbox.edge().receive(Uuid::now_v7(), Duration::ZERO).await?;
+        let deliveries = self.inbox.edge().receive(self.attempts.next(), Duration::ZERO).await?;
         let received = deliveries.len();
         let (mut held, mut runs, stop) = (Held::default(), JoinSet::new(), CancellationToken::new());
         self.take(deliveries, &mut held, &mut runs, &stop);
@@ -230,8 +248,8 @@ impl Consumer {
         }
         let unfinished = runs.len();
         runs.shutdown().await;
-        late.extend(held.groups.drain().flat_map(|(_, waiting)| waiting));
-        let mut groups: HashMap<String, Vec<Delivery>> = HashMap::new();
+        late.extend(std::mem::take(&mut held.groups).into_values().flatten());
+        let mut groups: BTreeMap<String, Vec<Delivery>> = BTreeMap::new();
         for delivery in late {
             groups.entry(delivery.group_id.clone()).or_default().push(delivery);
         }
@@ -249,12 +267,12 @@ impl Consumer {
 }
 
 /// One long poll. An answer lost on the way is asked for again by the same attempt id, else its groups stay hidden (fact F8).
-async fn poll(inbox: Arc<Inbox>, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
-    let attempt = Uuid::now_v7();
+async fn poll(inbox: Arc<Inbox>, attempt: Uuid, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
     let pauses = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(200))
         .with_max_delay(Duration::from_secs(20))
         .with_max_times(3)
+        .with_jitter_seed(attempt.as_u64_pair().1)
         .with_jitter();
     let mut pauses = pauses.build();
     loop {

@@ -1,8 +1,5 @@
-//! `conversationd`: keeps a company's chat conversations.
-//!
-//! The modules in flow order: a delivery comes from [`queue`], is decoded by [`event`], decided by [`handler`] on [`domain`] nouns,
-//! committed by [`pipeline`] to [`hot`] and [`archive`], and settled. [`consumer`] and [`timer`] are the loops; [`app`] puts
-//! everything together; [`operate`] is the operator's.
+//! The modules in flow order; the README, which follows, is the way in.
+#![doc = include_str!("../README.md")]
 
 pub mod config;
 pub mod telemetry;

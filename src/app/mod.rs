@@ -8,6 +8,7 @@ use anyhow::Context;
 use tokio::{signal::unix, time::interval};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
+use uuid::Uuid;
 
 pub use clients::{Clients, Endpoints};
 
@@ -67,7 +68,7 @@ impl App {
             counters: counters.clone(),
         });
         Ok(Self {
-            consumer: Consumer::new(pipeline, config.limits),
+            consumer: Consumer::new(pipeline, config.limits, instance()),
             timer: Timer::new(store, inbox, Arc::new(SystemClock), counters.clone()),
             archive,
             counters,
@@ -117,6 +118,12 @@ impl App {
         let totals = serde_json::to_string(&self.counters.totals()).unwrap_or_default();
         info!(totals, "{what}");
     }
+}
+
+/// A name for this process that no other has.
+#[allow(clippy::disallowed_methods)] // its room
+fn instance() -> Uuid {
+    Uuid::new_v4()
 }
 
 /// The archive that `database` names.

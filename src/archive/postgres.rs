@@ -2,14 +2,15 @@
 //!
 //! What is written and read through them is in transaction.rs and read.rs.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
+use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, PgConnection, PgPool};
 
 use super::session::Session;
 use super::transaction::PostgresTransaction;
@@ -48,12 +49,19 @@ impl Default for Options {
 }
 
 /// The archive in PostgreSQL.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PostgresArchive {
     pool: PgPool,
     connect: PgConnectOptions,
     schema: Option<String>,
     patience: Duration,
+}
+
+/// Without the connection options: they hold a password.
+impl fmt::Debug for PostgresArchive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresArchive").field("schema", &self.schema).finish_non_exhaustive()
+    }
 }
 
 impl PostgresArchive {
@@ -92,18 +100,21 @@ impl PostgresArchive {
     /// When the database cannot be reached, the role may not change the schema, or a released migration was edited.
     pub async fn migrate(&self) -> Result<i64> {
         let unhurried = [("statement_timeout", "0"), ("idle_in_transaction_session_timeout", "0")];
-        let connect = self.connect.clone().options(unhurried);
-        let mut connection = PgConnection::connect_with(&connect).await.context("connecting to the archive")?;
+        let alone = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(self.pool.options().get_acquire_timeout())
+            .connect_with(self.connect.clone().options(unhurried))
+            .await
+            .context("connecting to the archive")?;
         if let Some(schema) = &self.schema {
-            make_schema(&mut connection, schema).await.context("making the schema of the archive")?;
+            make_schema(&alone, schema).await.context("making the schema of the archive")?;
         }
         let mut migrations = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
         migrations.set_ignore_missing(true);
-        migrations.run(&mut connection).await.context("migrating the archive")?;
-        let version = sqlx::query_scalar("select coalesce(max(version), 0) from _sqlx_migrations")
-            .fetch_one(&mut connection)
-            .await?;
-        connection.close().await?;
+        migrations.run(&alone).await.context("migrating the archive")?;
+        let version =
+            sqlx::query_scalar("select coalesce(max(version), 0) from _sqlx_migrations").fetch_one(&alone).await?;
+        alone.close().await;
         Ok(version)
     }
 
@@ -125,14 +136,14 @@ impl Archive for PostgresArchive {
 }
 
 /// Makes the schema unless it is there. `if not exists` alone would ask for a right that a role need not have.
-async fn make_schema(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
+async fn make_schema(alone: &PgPool, schema: &str) -> sqlx::Result<()> {
     let there: bool = sqlx::query_scalar("select exists (select 1 from pg_namespace where nspname = $1)")
         .bind(schema)
-        .fetch_one(&mut *connection)
+        .fetch_one(alone)
         .await?;
     if !there {
         let sql = format!("create schema if not exists {schema}");
-        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(connection).await?;
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(alone).await?;
     }
     Ok(())
 }
@@ -151,6 +162,12 @@ mod tests {
     fn a_url_that_cannot_be_read_is_not_repeated() {
         let error = PostgresArchive::new("postgres://u:hunter2@host:port/db", &Options::default()).expect_err("port");
         assert!(!format!("{error:?}").contains("hunter2"));
+    }
+
+    #[tokio::test]
+    async fn a_password_is_not_shown() {
+        let archive = PostgresArchive::new("postgres://u:hunter2@host/db", &Options::default()).expect("lazy");
+        assert!(!format!("{archive:?}").contains("hunter2"));
     }
 
     #[test]

@@ -44,6 +44,18 @@ pub struct Page {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor(String);
 
+impl Cursor {
+    /// The place that a store calls `name`.
+    pub fn at(name: String) -> Self {
+        Self(name)
+    }
+
+    /// The store's name for the place.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A conversation whose time has come, as the sparse index knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DueHead {

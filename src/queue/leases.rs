@@ -50,7 +50,8 @@ impl Leases {
 
     /// Whether a delivery is still ours, with time enough to start a write.
     pub fn holds(&self, receipt: &Receipt) -> bool {
-        self.lock().get(receipt).is_some_and(|lease| Instant::now() + MARGIN < lease.until)
+        let margin = MARGIN.min(self.visibility / 4);
+        self.lock().get(receipt).is_some_and(|lease| Instant::now() + margin < lease.until)
     }
 
     /// Every delivery held.
@@ -77,7 +78,8 @@ impl Leases {
     }
 }
 
-/// No write starts this close to the end of a lease: it might land after somebody else took over.
+/// No write starts this close to the end of a lease, or in its last quarter if that is shorter: it might land after somebody
+/// else took over.
 const MARGIN: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
@@ -102,6 +104,17 @@ mod tests {
         assert_eq!(leases.to_extend(), [receipt("a")]);
         tokio::time::advance(Duration::from_secs(11)).await;
         assert!(leases.to_extend().is_empty(), "held for longer than the longest");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_shortest_lease_leaves_time_to_work() {
+        let leases = Leases::new(Duration::from_secs(2), Duration::from_secs(2));
+        leases.take(receipt("a"));
+        assert!(leases.holds(&receipt("a")));
+        tokio::time::advance(Duration::from_millis(1_400)).await;
+        assert!(leases.holds(&receipt("a")));
+        tokio::time::advance(Duration::from_millis(200)).await;
+        assert!(!leases.holds(&receipt("a")), "too close to its end to start a write");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,0 +1,23 @@
+//! Stories on the real local stack: queues, table and database as the environment names them, and what they hold at the end.
+//!
+//! Every story makes its own queues, table and schema, and removes them when it passed. In-process stories step the loops
+//! until nothing is left; the others start the program itself, and stop, kill or freeze it. Nothing sleeps for a fixed time:
+//! what takes time is waited for, with a deadline.
+#![allow(clippy::expect_used, clippy::unwrap_used)] // how a test fails
+
+mod archive;
+mod daemon;
+mod events;
+mod load;
+mod proxy;
+mod queues;
+mod stack;
+
+mod close;
+mod content;
+mod crash;
+mod grace;
+mod late;
+mod outage;
+mod poison;
+mod settings;

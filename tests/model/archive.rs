@@ -1,0 +1,228 @@
+//! The archive in memory: transactions with a lock per conversation, insert once, and commits whose answer may be lost.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use conversationd::{
+    archive::{Archive, ArchiveError, Summary, Transaction},
+    domain::{Close, Conversation, ConversationId, EventId, Message, Record, Thread, ThreadKey},
+};
+
+use super::{
+    mutant::Mutant,
+    world::{Link, State, Unanswered, short},
+};
+
+/// PostgreSQL ends a transaction that is left alone for this long.
+const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(60);
+
+/// A statement that waits longer for a lock is cancelled.
+const STATEMENT: Duration = Duration::from_secs(30);
+
+#[derive(Default)]
+pub struct ArchiveState {
+    /// Conversations, and when they closed.
+    pub conversations: BTreeMap<ConversationId, Option<DateTime<Utc>>>,
+    /// Messages: where each stands, in the order of insertion.
+    pub messages: Vec<(ConversationId, EventId)>,
+    /// What was announced: the conversation, whether it is an amendment, and which messages.
+    pub notices: Vec<(ConversationId, bool, Vec<EventId>)>,
+    locks: BTreeMap<ConversationId, (u64, Duration)>,
+    transactions: u64,
+}
+
+impl ArchiveState {
+    fn holds(&self, event: EventId) -> bool {
+        self.messages.iter().any(|(_, held)| *held == event)
+    }
+
+    fn lock_is_free(&self, id: ConversationId, transaction: u64, now: Duration) -> bool {
+        self.locks
+            .get(&id)
+            .is_none_or(|(holder, touched)| *holder == transaction || *touched + IDLE_IN_TRANSACTION < now)
+    }
+}
+
+/// The archive as one replica sees it.
+pub struct ModelArchive(pub Link);
+
+fn unavailable(_: Unanswered) -> ArchiveError {
+    ArchiveError::Unavailable("no answer".into())
+}
+
+#[async_trait]
+impl Archive for ModelArchive {
+    async fn begin(&self) -> Result<Box<dyn Transaction>, ArchiveError> {
+        let id = self.0.io("begin", false, |state: &mut State, _| {
+            state.archive.transactions += 1;
+            state.archive.transactions
+        });
+        let id = id.await.map_err(unavailable)?;
+        Ok(Box::new(ModelTransaction { link: self.0.clone(), id, locked: None, inserted: Vec::new() }))
+    }
+}
+
+struct ModelTransaction {
+    link: Link,
+    id: u64,
+    locked: Option<ConversationId>,
+    inserted: Vec<EventId>,
+}
+
+impl Drop for ModelTransaction {
+    /// The connection is closed: the server rolls back.
+    fn drop(&mut self) {
+        if let Some(conversation) = self.locked {
+            let mut state = self.link.world.state();
+            if state.archive.locks.get(&conversation).is_some_and(|(holder, _)| *holder == self.id) {
+                state.archive.locks.remove(&conversation);
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Transaction for ModelTransaction {
+    async fn lock(&mut self, thread: &Thread, record: &Record) -> Result<(), ArchiveError> {
+        let (id, transaction, key) = (record.id, self.id, thread.key());
+        let waited = self.link.world.elapsed();
+        self.locked = Some(id);
+        loop {
+            let key = key.clone();
+            let locked = self.link.io("lock", true, move |state: &mut State, now| {
+                if state.mutant == Mutant::CloseFirst {
+                    close_head(state, &key, id);
+                }
+                let free = state.archive.lock_is_free(id, transaction, now);
+                if free {
+                    state.archive.locks.insert(id, (transaction, now));
+                } else {
+                    state.saw("a closer waited for another");
+                }
+                free
+            });
+            if locked.await.map_err(unavailable)? {
+                return Ok(());
+            }
+            if self.link.world.elapsed() > waited + STATEMENT {
+                return Err(ArchiveError::Unavailable("lock not available".into()));
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn insert(
+        &mut self,
+        record: &Record,
+        messages: &[Message],
+        late: bool,
+    ) -> Result<Vec<EventId>, ArchiveError> {
+        let (id, transaction) = (record.id, self.id);
+        let events: Vec<EventId> = messages.iter().map(|message| message.event_id).collect();
+        let mine: BTreeSet<EventId> = self.inserted.iter().copied().collect();
+        let inserted = self.link.io("insert", true, move |state: &mut State, now| {
+            if !touch(state, id, transaction, now) {
+                return None;
+            }
+            if late {
+                state.saw("a message was appended late");
+                if state.mutant == Mutant::NoLateAppend {
+                    return Some(Vec::new());
+                }
+            }
+            let mut new = Vec::new();
+            for event in events {
+                let stands = match state.mutant {
+                    Mutant::PlainInsert | Mutant::RandomKeys => false,
+                    Mutant::EventIdNotUnique => state.archive.messages.contains(&(id, event)),
+                    _ => state.archive.holds(event),
+                };
+                let repeated = mine.contains(&event) || new.contains(&event);
+                if !(stands || repeated && state.mutant != Mutant::RandomKeys) {
+                    new.push(event);
+                }
+            }
+            let said: Vec<String> = new.iter().map(short).collect();
+            state.detail(|| format!(" into {}: {}", short(id), said.join(" ")));
+            Some(new)
+        });
+        let inserted = inserted.await.map_err(unavailable)?.ok_or_else(rolled_back)?;
+        self.inserted.extend(&inserted);
+        Ok(inserted)
+    }
+
+    async fn finish(mut self: Box<Self>, record: &Record, close: Option<&Close>) -> Result<Summary, ArchiveError> {
+        let (id, transaction) = (record.id, self.id);
+        let (closed_at, inserted) = (close.map(|close| close.at), std::mem::take(&mut self.inserted));
+        let summary = self.link.io("commit", true, move |state: &mut State, now| {
+            if !touch(state, id, transaction, now) {
+                return None;
+            }
+            let summary = commit(state, id, closed_at, inserted);
+            state.archive.locks.remove(&id);
+            Some(summary)
+        });
+        summary.await.map_err(unavailable)?.ok_or_else(rolled_back)
+    }
+}
+
+fn close_head(state: &mut State, thread: &ThreadKey, id: ConversationId) {
+    let Some(head) = state.hot.heads.get_mut(thread) else { return };
+    if let Conversation::Closing(closing) = head.conversation.clone()
+        && closing.record.id == id
+    {
+        *head = head.next(Conversation::Closed(closing.archived()));
+    }
+}
+
+/// Whether the transaction still lives, and holds its lock.
+fn touch(state: &mut State, id: ConversationId, transaction: u64, now: Duration) -> bool {
+    match state.archive.locks.get_mut(&id) {
+        Some((holder, touched)) if *holder == transaction && now <= *touched + IDLE_IN_TRANSACTION => {
+            *touched = now;
+            true
+        }
+        _ => {
+            state.saw("a transaction had ended before its commit");
+            false
+        }
+    }
+}
+
+fn rolled_back() -> ArchiveError {
+    ArchiveError::Unavailable("the transaction has ended".into())
+}
+
+fn commit(state: &mut State, id: ConversationId, closed_at: Option<DateTime<Utc>>, inserted: Vec<EventId>) -> Summary {
+    let mutant = state.mutant;
+    let archive = &mut state.archive;
+    let unique = !matches!(mutant, Mutant::PlainInsert | Mutant::RandomKeys | Mutant::EventIdNotUnique);
+    let new: Vec<EventId> = inserted.into_iter().filter(|event| !(unique && archive.holds(*event))).collect();
+    let said: Vec<String> = new.iter().map(short).collect();
+    archive.messages.extend(new.iter().map(|event| (id, *event)));
+    let message_count = archive.messages.iter().filter(|(of, _)| *of == id).count() as u64;
+    state.detail(|| format!(" of {}: {}", short(id), said.join(" ")));
+    let archive = &mut state.archive;
+    if message_count == 0 {
+        return Summary { message_count, content_hash: None, closed_at: None };
+    }
+    let stored = archive.conversations.entry(id).or_default();
+    let first_close = stored.is_none() && closed_at.is_some();
+    *stored = stored.or(closed_at);
+    let closed_at = *stored;
+    if mutant == Mutant::DeleteByQuery {
+        state.hot.messages.retain(|(_, of, ..), _| *of != id);
+    }
+    if first_close {
+        let covered = archive.messages.iter().filter(|(of, _)| *of == id).map(|(_, event)| *event).collect();
+        archive.notices.push((id, false, covered));
+    } else if !new.is_empty() && closed_at.is_some() {
+        archive.notices.push((id, true, new));
+        state.saw("an archived conversation was amended");
+    }
+    Summary { message_count, content_hash: None, closed_at }
+}

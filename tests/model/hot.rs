@@ -1,0 +1,216 @@
+//! The hot store in memory: conditional head writes, unconditional puts under derived keys, pages, and the due index.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use conversationd::{
+    domain::{Conversation, ConversationId, EventId, Head, Message, Sequence, ThreadKey},
+    hot::{Cursor, DUE_SHARDS, DueHead, HotError, HotStore, Page, Put},
+};
+
+use super::{
+    mutant::Mutant,
+    world::{Link, State, Unanswered, short},
+};
+
+/// Messages in a page: few, so that small conversations have several.
+const PAGE: usize = 2;
+
+/// How far behind an inconsistent read may be.
+const STALENESS: Duration = Duration::from_millis(200);
+
+/// Sorts as the table's sort key does. The last part is 0, but for keys that are not derived from the message.
+type Key = (ThreadKey, ConversationId, DateTime<Utc>, Sequence, EventId, u64);
+
+#[derive(Default)]
+pub struct HotState {
+    pub heads: BTreeMap<ThreadKey, Head>,
+    pub messages: BTreeMap<Key, (Message, Duration)>,
+    /// Conversations in the order in which heads named them.
+    pub order: Vec<ConversationId>,
+    /// The head of each conversation as it opened.
+    pub opened: BTreeMap<ConversationId, Head>,
+    puts: u64,
+}
+
+impl HotState {
+    fn head_written(&mut self, thread: &ThreadKey, head: &Head) {
+        let id = head.conversation.record().id;
+        if !self.order.contains(&id) {
+            self.order.push(id);
+            self.opened.insert(id, head.clone());
+        }
+        self.heads.insert(thread.clone(), head.clone());
+    }
+}
+
+/// The hot store as one replica sees it.
+pub struct ModelHot(pub Link);
+
+fn unavailable(_: Unanswered) -> HotError {
+    HotError::Unavailable("no answer".into())
+}
+
+fn write_head(state: &mut State, thread: &ThreadKey, head: &Head) -> bool {
+    state.detail(|| format!(" v{} {}", head.version, short(head.conversation.record().id)));
+    let stored = state.hot.heads.get(thread);
+    let expected = stored.map_or(0, |stored| stored.version) + 1 == head.version;
+    let closing = matches!(head.conversation, Conversation::Closing(_));
+    let closed = matches!(head.conversation, Conversation::Closed(_));
+    let same = stored.is_some_and(|stored| stored.conversation.record().id == head.conversation.record().id);
+    let write = match state.mutant {
+        Mutant::NoHeadVersion => true,
+        Mutant::NoClosedVersion if closed => true,
+        Mutant::NoSeal if closing => return expected,
+        Mutant::NoSeal if closed => same,
+        _ => expected,
+    };
+    if !write {
+        state.saw("a head write lost the race");
+        return false;
+    }
+    state.hot.head_written(thread, head);
+    true
+}
+
+#[async_trait]
+impl HotStore for ModelHot {
+    async fn heads(&self, threads: Vec<ThreadKey>) -> Vec<Result<Option<Head>, HotError>> {
+        let asked = threads.len();
+        let read = self.0.io("heads", false, move |state: &mut State, _| {
+            let heads: Vec<Option<Head>> = threads.iter().map(|thread| state.hot.heads.get(thread).cloned()).collect();
+            for head in heads.iter().flatten() {
+                state.detail(|| format!(" v{} {}", head.version, short(head.conversation.record().id)));
+            }
+            heads
+        });
+        match read.await {
+            Ok(heads) => heads.into_iter().map(Ok).collect(),
+            Err(failure) => vec![Err(unavailable(failure)); asked],
+        }
+    }
+
+    async fn write_head(&self, thread: &ThreadKey, head: &Head) -> Result<bool, HotError> {
+        let (thread, head) = (thread.clone(), head.clone());
+        let what = match &head.conversation {
+            Conversation::Open(_) => "head_open",
+            Conversation::Closing(_) => "head_closing",
+            Conversation::Closed(_) => "head_closed",
+        };
+        let written = self.0.io(what, true, move |state: &mut State, _| write_head(state, &thread, &head));
+        written.await.map_err(unavailable)
+    }
+
+    async fn put_messages(&self, puts: Vec<Put>) -> Vec<Result<(), HotError>> {
+        let asked = puts.len();
+        let put = self.0.io("put", true, move |state: &mut State, now| {
+            let mut results = Vec::with_capacity(puts.len());
+            for put in &puts {
+                let partial = state.faults.partial;
+                if state.rng.chance(partial) {
+                    state.saw("one entry of a batch failed alone");
+                    results.push(Err(HotError::Unavailable("left unprocessed".into())));
+                    continue;
+                }
+                state.hot.puts += 1;
+                let unique = if state.mutant == Mutant::RandomKeys { state.hot.puts } else { 0 };
+                let m = &put.message;
+                state.detail(|| format!(" {} into {}", short(m.event_id), short(put.conversation)));
+                let key = (put.thread.clone(), put.conversation, m.occurred_at, m.sequence, m.event_id, unique);
+                let open = state.hot.heads.get(&put.thread).is_some_and(|head| {
+                    head.conversation.record().id == put.conversation
+                        && matches!(head.conversation, Conversation::Open(_))
+                });
+                if !open {
+                    state.saw("a put landed in a conversation that was no longer open");
+                }
+                if state.hot.messages.insert(key, ((**m).clone(), now)).is_some() {
+                    state.saw("a put was repeated");
+                }
+                results.push(Ok(()));
+            }
+            results
+        });
+        put.await.unwrap_or_else(|failure| vec![Err(unavailable(failure)); asked])
+    }
+
+    async fn page(
+        &self,
+        thread: &ThreadKey,
+        conversation: ConversationId,
+        after: Option<Cursor>,
+    ) -> Result<Page, HotError> {
+        let thread = thread.clone();
+        let page = self.0.io("page", false, move |state: &mut State, now| {
+            let one_page = state.mutant == Mutant::OnePage;
+            let stale = state.mutant == Mutant::StaleReads;
+            let seen = |written: &Duration| !stale || *written + STALENESS < now;
+            let from = after.as_ref().map_or(0, |cursor| cursor.as_str().parse().expect("our own cursor"));
+            let all: Vec<&Message> = state
+                .hot
+                .messages
+                .iter()
+                .filter(|((of, id, ..), (_, written))| *of == thread && *id == conversation && seen(written))
+                .map(|(_, (message, _))| message)
+                .collect();
+            let messages: Vec<Message> = all.iter().skip(from).take(PAGE).map(|message| (*message).clone()).collect();
+            let next = from + messages.len();
+            let more = next < all.len() && !one_page;
+            let found: Vec<String> = messages.iter().map(|message| short(message.event_id)).collect();
+            state.detail(|| format!(" of {}: {}", short(conversation), found.join(" ")));
+            Page { messages, next: more.then(|| Cursor::at(next.to_string())) }
+        });
+        page.await.map_err(unavailable)
+    }
+
+    async fn last_received(
+        &self,
+        thread: &ThreadKey,
+        conversation: ConversationId,
+    ) -> Result<Option<DateTime<Utc>>, HotError> {
+        let thread = thread.clone();
+        let last = self.0.io("last_received", false, move |state: &mut State, _| {
+            let of = state.hot.messages.iter().rev().find(|((of, id, ..), _)| *of == thread && *id == conversation);
+            of.map(|(_, (message, _))| message.received_at)
+        });
+        last.await.map_err(unavailable)
+    }
+
+    async fn holds(
+        &self,
+        thread: &ThreadKey,
+        conversation: ConversationId,
+        message: &Message,
+    ) -> Result<bool, HotError> {
+        let key = (thread.clone(), conversation, message.occurred_at, message.sequence, message.event_id, 0);
+        self.0
+            .io("holds", false, move |state: &mut State, _| state.hot.messages.contains_key(&key))
+            .await
+            .map_err(unavailable)
+    }
+
+    async fn due(&self, shard: u8, until: DateTime<Utc>, limit: usize) -> Result<Vec<DueHead>, HotError> {
+        let due = self.0.io("due", false, move |state: &mut State, _| {
+            let mut due: Vec<DueHead> = state
+                .hot
+                .heads
+                .iter()
+                .filter(|(thread, _)| thread.spread() % u64::from(DUE_SHARDS) == u64::from(shard))
+                .filter_map(|(thread, head)| {
+                    Some(DueHead {
+                        thread: thread.clone(),
+                        conversation: head.conversation.record().id,
+                        group_id: head.group_id.clone(),
+                        due_at: head.conversation.due()?,
+                    })
+                })
+                .filter(|head| head.due_at <= until)
+                .collect();
+            due.sort_by_key(|head| head.due_at);
+            due.truncate(limit);
+            due
+        });
+        due.await.map_err(unavailable)
+    }
+}

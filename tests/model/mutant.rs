@@ -1,0 +1,166 @@
+//! Known-bad variants: one rule of the discipline broken each, at the edges, so that the daemon's code has no switches.
+//!
+//! A search that does not catch each of them proves nothing.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard},
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use conversationd::{
+    domain::{Conversation, ConversationId, Head, Message, ThreadKey},
+    hot::{Cursor, DueHead, HotError, HotStore, Page, Put},
+};
+
+use super::hot::ModelHot;
+
+/// A broken rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mutant {
+    /// None: the design as shipped.
+    #[default]
+    Shipped,
+    /// W1: every put has a key of its own, so a repeat is another row, and the archive takes every row.
+    RandomKeys,
+    /// The event id is not unique over the archive.
+    EventIdNotUnique,
+    /// W2: the read after the put is answered as if the conversation were still open.
+    NoVerify,
+    /// W3: heads are written whatever their version.
+    NoHeadVersion,
+    /// W4: a failed message does not hold its group back.
+    NoGroupLock,
+    /// W5: a sealed conversation looks closed, so a message opens the next one over it.
+    NoHelp,
+    /// W6: the seal is not written before the messages are read.
+    NoSeal,
+    /// W7: the archive takes a row again and again.
+    PlainInsert,
+    /// W8: the head is closed whatever its version.
+    NoClosedVersion,
+    /// Consistent reads are not.
+    StaleReads,
+    /// A page is taken for the whole conversation.
+    OnePage,
+    /// W10: the messages of an archived conversation are deleted by query.
+    DeleteByQuery,
+    /// What arrives after the close is dropped.
+    NoLateAppend,
+    /// Deliveries are deleted when they are received.
+    AckFirst,
+    /// A rejected delivery is deleted and not kept.
+    RejectForgets,
+    /// The head is closed before the archive has committed.
+    CloseFirst,
+}
+
+/// Every broken rule.
+pub const MUTANTS: [Mutant; 16] = [
+    Mutant::RandomKeys,
+    Mutant::EventIdNotUnique,
+    Mutant::NoVerify,
+    Mutant::NoHeadVersion,
+    Mutant::NoGroupLock,
+    Mutant::NoHelp,
+    Mutant::NoSeal,
+    Mutant::PlainInsert,
+    Mutant::NoClosedVersion,
+    Mutant::StaleReads,
+    Mutant::OnePage,
+    Mutant::DeleteByQuery,
+    Mutant::NoLateAppend,
+    Mutant::AckFirst,
+    Mutant::RejectForgets,
+    Mutant::CloseFirst,
+];
+
+/// A hot store that breaks a rule which is about what is read or written when.
+pub struct Broken {
+    pub hot: ModelHot,
+    /// The head last written or read, by thread.
+    pub last: Mutex<BTreeMap<ThreadKey, Head>>,
+}
+
+impl Broken {
+    fn mutant(&self) -> Mutant {
+        self.hot.0.world.state().mutant
+    }
+
+    fn last(&self) -> MutexGuard<'_, BTreeMap<ThreadKey, Head>> {
+        self.last.lock().expect("not poisoned")
+    }
+}
+
+/// The same head as if its conversation had been archived already.
+fn as_if_closed(head: Head) -> Head {
+    match head.conversation.clone() {
+        Conversation::Closing(closing) => Head { conversation: Conversation::Closed(closing.archived()), ..head },
+        Conversation::Open(_) | Conversation::Closed(_) => head,
+    }
+}
+
+#[async_trait]
+impl HotStore for Broken {
+    async fn heads(&self, threads: Vec<ThreadKey>) -> Vec<Result<Option<Head>, HotError>> {
+        let mutant = self.mutant();
+        let put: Vec<Option<Head>> = threads.iter().map(|thread| self.last().remove(thread)).collect();
+        let read = self.hot.heads(threads).await;
+        read.into_iter()
+            .zip(put)
+            .map(|(read, put)| match (mutant, read?, put) {
+                (Mutant::NoVerify, _, Some(before)) => Ok(Some(before)),
+                (Mutant::NoHelp, Some(head), _) => Ok(Some(as_if_closed(head))),
+                (_, read, _) => Ok(read),
+            })
+            .collect()
+    }
+
+    async fn write_head(&self, thread: &ThreadKey, head: &Head) -> Result<bool, HotError> {
+        self.hot.write_head(thread, head).await
+    }
+
+    async fn put_messages(&self, puts: Vec<Put>) -> Vec<Result<(), HotError>> {
+        if self.mutant() == Mutant::NoVerify {
+            for put in &puts {
+                // the next read of this thread is the verification: let it see the conversation open
+                let open = self.hot.0.world.state().hot.opened.get(&put.conversation).cloned();
+                if let Some(open) = open {
+                    self.last().insert(put.thread.clone(), open);
+                }
+            }
+        }
+        self.hot.put_messages(puts).await
+    }
+
+    async fn page(
+        &self,
+        thread: &ThreadKey,
+        conversation: ConversationId,
+        after: Option<Cursor>,
+    ) -> Result<Page, HotError> {
+        self.hot.page(thread, conversation, after).await
+    }
+
+    async fn last_received(
+        &self,
+        thread: &ThreadKey,
+        conversation: ConversationId,
+    ) -> Result<Option<DateTime<Utc>>, HotError> {
+        self.hot.last_received(thread, conversation).await
+    }
+
+    async fn holds(
+        &self,
+        thread: &ThreadKey,
+        conversation: ConversationId,
+        message: &Message,
+    ) -> Result<bool, HotError> {
+        self.hot.holds(thread, conversation, message).await
+    }
+
+    async fn due(&self, shard: u8, until: DateTime<Utc>, limit: usize) -> Result<Vec<DueHead>, HotError> {
+        self.hot.due(shard, until, limit).await
+    }
+}

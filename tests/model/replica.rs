@@ -1,0 +1,117 @@
+//! One running daemon: its own consumer and timer, on model edges.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use conversationd::{
+    clock::Clock,
+    consumer::{Consumer, Limits},
+    counters::Counters,
+    domain::Policy,
+    hot::{Hot, HotStore},
+    pipeline::Pipeline,
+    queue::{Inbox, Leases},
+    timer::Timer,
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    archive::ModelArchive,
+    hot::ModelHot,
+    mutant::Mutant,
+    sqs::ModelQueue,
+    world::{Link, World},
+};
+
+/// When conversations close in the model: soon, so that a run sees many.
+pub const POLICY: Policy = Policy {
+    grace: Duration::from_secs(10),
+    idle: Duration::from_secs(60),
+    checkpoint: Duration::from_secs(150),
+    unfinished: Duration::from_secs(20),
+};
+
+/// The lease the model's daemons ask for.
+pub const VISIBILITY: Duration = Duration::from_secs(30);
+
+const LIMITS: Limits = Limits {
+    wait: Duration::from_secs(10),
+    pollers: 2,
+    deliveries: 100,
+    bytes: 96 * 1_048_576,
+    drain: Duration::from_secs(15),
+};
+
+/// A clock that is off by some seconds.
+struct SkewedClock {
+    world: Arc<World>,
+    ahead: TimeDelta,
+}
+
+impl Clock for SkewedClock {
+    fn now(&self) -> DateTime<Utc> {
+        self.world.server_time() + self.ahead
+    }
+}
+
+/// A daemon.
+pub struct Replica {
+    alive: Arc<AtomicBool>,
+    stop: CancellationToken,
+    loops: Vec<JoinHandle<()>>,
+}
+
+impl Replica {
+    /// Starts daemon `who` for the `life`-th time, its clock `ahead` seconds ahead of the servers'.
+    pub fn start(world: &Arc<World>, who: u32, life: u64, ahead: i64) -> Self {
+        let alive = Arc::new(AtomicBool::new(true));
+        let link = Link { world: world.clone(), who, alive: alive.clone() };
+        let store: Arc<dyn HotStore> = match world.state().mutant {
+            Mutant::Shipped => Arc::new(ModelHot(link.clone())),
+            _ => Arc::new(super::mutant::Broken { hot: ModelHot(link.clone()), last: Default::default() }),
+        };
+        let counters = Arc::new(Counters::default());
+        let inbox = Arc::new(Inbox::over(Arc::new(ModelQueue(link.clone())), Duration::from_millis(10)));
+        let pipeline = Arc::new(Pipeline {
+            hot: Hot::over(store.clone(), Duration::from_millis(3)),
+            archive: Arc::new(ModelArchive(link)),
+            inbox: inbox.clone(),
+            leases: Arc::new(Leases::new(VISIBILITY, Duration::from_secs(300))),
+            policy: POLICY,
+            counters: counters.clone(),
+        });
+        let instance = Uuid::from_u64_pair(u64::from(who), life);
+        let consumer = Consumer::new(pipeline, LIMITS, instance);
+        let clock = SkewedClock { world: world.clone(), ahead: TimeDelta::seconds(ahead) };
+        let timer = Timer::new(store, inbox, Arc::new(clock), counters);
+        let stop = CancellationToken::new();
+        let (stop_consumer, stop_timer) = (stop.clone(), stop.clone());
+        let loops = vec![
+            tokio::spawn(async move { consumer.run(stop_consumer).await }),
+            tokio::spawn(async move { timer.run(Duration::from_secs(15), stop_timer).await }),
+        ];
+        Self { alive, stop, loops }
+    }
+
+    /// kill -9: nothing of it leaves any more; what has left is on its way.
+    pub fn kill(&self) {
+        self.alive.store(false, Ordering::Relaxed);
+        self.loops.iter().for_each(JoinHandle::abort);
+    }
+
+    /// SIGTERM.
+    pub async fn terminate(&mut self) {
+        self.stop.cancel();
+        for ended in std::mem::take(&mut self.loops) {
+            let _ = ended.await;
+        }
+    }
+}

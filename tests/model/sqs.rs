@@ -1,0 +1,302 @@
+//! An SQS FIFO queue with the facts that were measured on AWS (F1 to F9), and its dead-letter queue.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use conversationd::{
+    domain::Sequence,
+    queue::{BATCH, Command, DeadLetterReason, Delivery, Queue, QueueError, Receipt},
+};
+use tokio::time::{Instant, timeout};
+use uuid::Uuid;
+
+use super::{
+    mutant::Mutant,
+    world::{Link, State, Unanswered},
+};
+
+/// SQS remembers deduplication ids and receive attempts for this long.
+const MEMORY: Duration = Duration::from_secs(300);
+
+/// The first sequence number: beyond 64 bits, as real ones are.
+const FIRST_SEQUENCE: u128 = 18_882_245_240_547_823_616;
+
+#[derive(Default)]
+pub struct SqsState {
+    groups: BTreeMap<String, Vec<Entry>>,
+    dedup: BTreeMap<String, Duration>,
+    attempts: BTreeMap<Uuid, Attempt>,
+    pub dead: Vec<Dead>,
+    pub visibility: Duration,
+    pub max_receive_count: u32,
+    /// Whether a hidden delivery holds back those behind it in its group.
+    pub locked: bool,
+    sent: u64,
+    receipts: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    id: u64,
+    body: Arc<str>,
+    sent_at: DateTime<Utc>,
+    received: u32,
+    receipt: u64,
+    hidden_until: Option<Duration>,
+}
+
+struct Attempt {
+    at: Duration,
+    taken: Vec<(String, u64, u64)>,
+}
+
+/// A message in the dead-letter queue.
+#[derive(Clone, Debug)]
+pub struct Dead {
+    pub group: String,
+    pub body: Arc<str>,
+    pub reason: Option<DeadLetterReason>,
+}
+
+impl SqsState {
+    /// Takes a message; one whose deduplication id it remembers is accepted and dropped (F13).
+    ///
+    /// Returns the message's number.
+    pub fn send(
+        &mut self,
+        group: &str,
+        dedup: &str,
+        body: Arc<str>,
+        sent_at: DateTime<Utc>,
+        now: Duration,
+    ) -> Option<u64> {
+        self.dedup.retain(|_, at| now < *at + MEMORY);
+        let remembered = format!("{group}\0{dedup}");
+        if self.dedup.contains_key(&remembered) {
+            return None;
+        }
+        self.dedup.insert(remembered, now);
+        self.sent += 1;
+        let entry = Entry { id: self.sent, body, sent_at, received: 0, receipt: 0, hidden_until: None };
+        self.groups.entry(group.to_owned()).or_default().push(entry);
+        Some(self.sent)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.groups.values().all(Vec::is_empty)
+    }
+
+    pub fn groups(&self) -> impl Iterator<Item = (&String, usize)> {
+        self.groups.iter().map(|(group, entries)| (group, entries.len()))
+    }
+
+    fn receive(&mut self, attempt: Uuid, first_group: usize, most: usize, now: Duration) -> Vec<Delivery> {
+        self.attempts.retain(|_, past| now < past.at + MEMORY);
+        if let Some(again) = self.again(attempt, now) {
+            return again;
+        }
+        let mut groups: Vec<String> = self.groups.keys().cloned().collect();
+        if !groups.is_empty() {
+            let turn = first_group % groups.len();
+            groups.rotate_left(turn);
+        }
+        let mut deliveries = Vec::new();
+        for group in groups {
+            self.move_dead(&group, now);
+            let (visibility, entries) = (self.visibility, self.groups.entry(group.clone()).or_default());
+            // F1, F2: the run of visible messages from the group's head up to the first invisible one
+            let locked = self.locked;
+            let run = entries.iter_mut().take_while(|entry| !locked || entry.hidden_until.is_none());
+            for entry in run.filter(|entry| entry.hidden_until.is_none()) {
+                if deliveries.len() == most {
+                    break;
+                }
+                self.receipts += 1;
+                entry.received += 1;
+                entry.receipt = self.receipts;
+                entry.hidden_until = Some(now + visibility);
+                deliveries.push((group.clone(), entry.id, entry.receipt));
+            }
+        }
+        let found = deliveries.iter().filter_map(|(group, id, _)| self.delivery(group, *id)).collect();
+        self.attempts.insert(attempt, Attempt { at: now, taken: deliveries });
+        found
+    }
+
+    /// F8: the same attempt again, nothing settled meanwhile: the same deliveries, hidden anew.
+    fn again(&mut self, attempt: Uuid, now: Duration) -> Option<Vec<Delivery>> {
+        let taken = self.attempts.get(&attempt)?.taken.clone();
+        let visibility = self.visibility;
+        let held = |state: &Self, group: &String, id: u64, receipt: u64| {
+            let entry = state.groups.get(group)?.iter().find(|entry| entry.id == id)?;
+            (entry.receipt == receipt && entry.hidden_until.is_some_and(|until| now < until)).then_some(())
+        };
+        taken.iter().try_for_each(|(group, id, receipt)| held(self, group, *id, *receipt))?;
+        for (group, id, _) in &taken {
+            let entry = self.groups.get_mut(group)?.iter_mut().find(|entry| entry.id == *id)?;
+            entry.hidden_until = Some(now + visibility);
+        }
+        Some(taken.iter().filter_map(|(group, id, _)| self.delivery(group, *id)).collect())
+    }
+
+    /// What became visible again too often goes to the dead-letter queue when the group is looked at, and unlocks it.
+    fn move_dead(&mut self, group: &str, now: Duration) {
+        let most = self.max_receive_count;
+        let Some(entries) = self.groups.get_mut(group) else { return };
+        for entry in entries.iter_mut() {
+            if entry.hidden_until.is_some_and(|until| until <= now) {
+                entry.hidden_until = None;
+            }
+        }
+        while entries.first().is_some_and(|head| head.hidden_until.is_none() && head.received >= most) {
+            let entry = entries.remove(0);
+            self.dead.push(Dead { group: group.to_owned(), body: entry.body, reason: None });
+        }
+    }
+
+    fn delivery(&self, group: &str, id: u64) -> Option<Delivery> {
+        let entry = self.groups.get(group)?.iter().find(|entry| entry.id == id)?;
+        Some(Delivery {
+            message_id: entry.id.to_string(),
+            receipt: receipt(group, entry.id, entry.receipt),
+            group_id: group.to_owned(),
+            sequence: Sequence(FIRST_SEQUENCE + u128::from(entry.id)),
+            sent_at: entry.sent_at,
+            receive_count: entry.received,
+            body: entry.body.clone(),
+            attributes: BTreeMap::new(),
+        })
+    }
+
+    /// F5: after the visibility timeout the handle has expired. F6: deleting again is a success.
+    fn delete(&mut self, wanted: &Receipt, now: Duration) -> Result<(), QueueError> {
+        let Some((group, place)) = self.find(wanted) else { return Ok(()) };
+        let entries = self.groups.entry(group).or_default();
+        if receipt_matches(&entries[place], wanted, now) {
+            entries.remove(place);
+            return Ok(());
+        }
+        Err(QueueError::LeaseLost)
+    }
+
+    fn hide(&mut self, wanted: &Receipt, time: Duration, now: Duration) -> Result<(), QueueError> {
+        let Some((group, place)) = self.find(wanted) else { return Err(QueueError::LeaseLost) };
+        let entry = &mut self.groups.entry(group).or_default()[place];
+        if !receipt_matches(entry, wanted, now) {
+            return Err(QueueError::LeaseLost);
+        }
+        entry.hidden_until = (!time.is_zero()).then(|| now + time);
+        Ok(())
+    }
+
+    fn find(&self, wanted: &Receipt) -> Option<(String, usize)> {
+        let mut parts = wanted.0.split('\0');
+        let (group, id) = (parts.next()?.to_owned(), parts.next()?.parse::<u64>().ok()?);
+        let place = self.groups.get(&group)?.iter().position(|entry| entry.id == id)?;
+        Some((group, place))
+    }
+}
+
+fn receipt(group: &str, id: u64, receipt: u64) -> Receipt {
+    Receipt(Arc::from(format!("{group}\0{id}\0{receipt}")))
+}
+
+fn receipt_matches(entry: &Entry, wanted: &Receipt, now: Duration) -> bool {
+    wanted.0.rsplit('\0').next() == Some(&entry.receipt.to_string())
+        && entry.hidden_until.is_some_and(|until| now < until)
+}
+
+/// The queue as one replica sees it.
+pub struct ModelQueue(pub Link);
+
+fn unavailable(_: Unanswered) -> QueueError {
+    QueueError::Unavailable("no answer".into())
+}
+
+#[async_trait]
+impl Queue for ModelQueue {
+    async fn receive(&self, attempt: Uuid, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+        let until = Instant::now() + wait;
+        loop {
+            let sent = self.0.world.sent.notified();
+            let received = self.0.io("receive", true, move |state: &mut State, now| {
+                let (first, most) = (state.rng.next() as usize, 1 + state.rng.below(BATCH as u64) as usize);
+                let dead = state.sqs.dead.len();
+                let received = state.sqs.receive(attempt, first, most, now);
+                if state.sqs.dead.len() > dead {
+                    state.saw("a delivery was moved to the dead-letter queue");
+                }
+                if state.mutant == Mutant::AckFirst {
+                    received.iter().for_each(|delivery| drop(state.sqs.delete(&delivery.receipt, now)));
+                }
+                for delivery in &received {
+                    state.detail(|| format!(" {}x{}", delivery.message_id, delivery.receive_count));
+                }
+                received
+            });
+            let received = received.await.map_err(unavailable)?;
+            if !received.is_empty() || Instant::now() >= until {
+                return Ok(received);
+            }
+            // what becomes visible again wakes nobody: look now and then
+            let _ = timeout((until - Instant::now()).min(Duration::from_secs(2)), sent).await;
+        }
+    }
+
+    async fn delete(&self, receipts: Vec<Receipt>) -> Vec<Result<(), QueueError>> {
+        let asked = receipts.len();
+        let deleted = self.0.io("delete", true, move |state: &mut State, now| {
+            state.detail(|| format!(" {}", named(receipts.iter())));
+            receipts.iter().map(|receipt| partial(state).and_then(|()| state.sqs.delete(receipt, now))).collect()
+        });
+        deleted.await.unwrap_or_else(|failure| vec![Err(unavailable(failure)); asked])
+    }
+
+    async fn hide(&self, receipts: Vec<(Receipt, Duration)>) -> Vec<Result<(), QueueError>> {
+        let asked = receipts.len();
+        let hidden = self.0.io("hide", true, move |state: &mut State, now| {
+            receipts
+                .iter()
+                .map(|(receipt, time)| partial(state).and_then(|()| state.sqs.hide(receipt, *time, now)))
+                .collect()
+        });
+        hidden.await.unwrap_or_else(|failure| vec![Err(unavailable(failure)); asked])
+    }
+
+    async fn send(&self, command: Command) -> Result<(), QueueError> {
+        let world = self.0.world.clone();
+        let sent = self.0.io("send", true, move |state: &mut State, now| {
+            let sent_at = world.server_time();
+            let number = state.sqs.send(&command.group_id, &command.dedup_id, command.body.into(), sent_at, now);
+            state.detail(|| format!(" {number:?} {}", command.dedup_id));
+            world.sent.notify_waiters();
+        });
+        sent.await.map_err(unavailable)
+    }
+
+    async fn dead_letter(&self, delivery: &Delivery, reason: &DeadLetterReason) -> Result<(), QueueError> {
+        let dead = Dead { group: delivery.group_id.clone(), body: delivery.body.clone(), reason: Some(reason.clone()) };
+        let kept = self.0.io("dead_letter", true, move |state: &mut State, _| {
+            if state.mutant != Mutant::RejectForgets {
+                state.sqs.dead.push(dead);
+            }
+        });
+        kept.await.map_err(unavailable)
+    }
+}
+
+/// The messages of some receipts, for the trace.
+fn named<'a>(receipts: impl Iterator<Item = &'a Receipt>) -> String {
+    receipts.filter_map(|receipt| receipt.0.split('\0').nth(1)).collect::<Vec<_>>().join(" ")
+}
+
+/// One entry of a batch may fail alone.
+fn partial(state: &mut State) -> Result<(), QueueError> {
+    let faults = state.faults;
+    if state.rng.chance(faults.partial) {
+        state.saw("one entry of a batch failed alone");
+        return Err(QueueError::Unavailable("internal error".into()));
+    }
+    Ok(())
+}

@@ -1,0 +1,279 @@
+//! The world outside the daemon, and the one way to reach it: [`Link::io`].
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::{Instant, sleep, timeout},
+};
+
+use super::{archive::ArchiveState, hot::HotState, mutant::Mutant, rng::Rng, sqs::SqsState};
+
+/// How long a caller waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The faults of one seed; probabilities in permille.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    /// The request never arrives.
+    pub refused: u64,
+    /// It is applied, and the answer is lost.
+    pub lost: u64,
+    /// It lands up to 20 s late, when the caller has given up: a ghost.
+    pub slow: u64,
+    /// The caller sleeps before it sends, beyond its lease: a zombie.
+    pub stall: u64,
+    /// A write is throttled.
+    pub throttled: u64,
+    /// Some of a batch is done and some is not.
+    pub partial: u64,
+    /// Operations that stall often.
+    pub hot: [&'static str; 3],
+    /// How often these stall.
+    pub hot_stall: u64,
+    /// Longest stall, in milliseconds.
+    pub longest_stall: u64,
+}
+
+/// Where to kill, for crash enumeration: before the n-th call leaves, or after it was applied and before its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrashPoint {
+    Before(u64),
+    After(u64),
+}
+
+/// Everything outside the daemon.
+pub struct State {
+    pub rng: Rng,
+    pub faults: Faults,
+    pub mutant: Mutant,
+    pub sqs: SqsState,
+    pub hot: HotState,
+    pub archive: ArchiveState,
+    /// Remote calls so far.
+    pub calls: u64,
+    pub crashes: Vec<CrashPoint>,
+    /// Replicas to be killed and started again.
+    pub doomed: Vec<u32>,
+    /// Things that happened which a good search must have seen.
+    pub sometimes: BTreeMap<&'static str, u64>,
+    pub trace: Trace,
+    /// Operations seen, by name.
+    pub operations: BTreeSet<&'static str>,
+}
+
+/// The first digits of an id, for the trace.
+pub fn short(id: impl std::fmt::Display) -> String {
+    id.to_string()[..6].to_owned()
+}
+
+/// What happened, as a hash and, when asked for, as lines.
+pub struct Trace {
+    pub hash: u64,
+    pub lines: Option<Vec<String>>,
+}
+
+impl State {
+    /// Notes that something worth seeing happened.
+    pub fn saw(&mut self, what: &'static str) {
+        *self.sometimes.entry(what).or_default() += 1;
+    }
+
+    /// Says more of what just happened.
+    pub fn detail(&mut self, detail: impl FnOnce() -> String) {
+        if let Some(line) = self.trace.lines.as_mut().and_then(|lines| lines.last_mut()) {
+            line.push_str(&detail());
+        }
+    }
+
+    /// Begins a line of the trace.
+    pub fn note(&mut self, at: Duration, who: u32, what: &str) {
+        let mut hash = self.trace.hash;
+        for byte in what.bytes().chain(at.as_millis().to_le_bytes()).chain(who.to_le_bytes()) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        self.trace.hash = hash.rotate_left(7);
+        if let Some(lines) = &mut self.trace.lines {
+            lines.push(format!("{:>10.3}s  replica {who}  {what:<14}", at.as_secs_f64()));
+        }
+    }
+}
+
+/// The shared world.
+pub struct World {
+    state: Mutex<State>,
+    began: Instant,
+    /// Something was sent: an idle poll may look again.
+    pub sent: Notify,
+    /// Somebody is doomed.
+    pub doom: Notify,
+}
+
+impl World {
+    pub fn new(seed: u64, faults: Faults, mutant: Mutant, trace: bool) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State {
+                rng: Rng(seed ^ 0xabcd),
+                faults,
+                mutant,
+                sqs: SqsState::default(),
+                hot: HotState::default(),
+                archive: ArchiveState::default(),
+                calls: 0,
+                crashes: Vec::new(),
+                doomed: Vec::new(),
+                sometimes: BTreeMap::new(),
+                trace: Trace { hash: 0xcbf2_9ce4_8422_2325, lines: trace.then(Vec::new) },
+                operations: BTreeSet::new(),
+            }),
+            began: Instant::now(),
+            sent: Notify::new(),
+            doom: Notify::new(),
+        })
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("the model does not panic while it holds the world")
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// The server's clock: what SQS stamps.
+    pub fn server_time(&self) -> DateTime<Utc> {
+        let elapsed = TimeDelta::from_std(self.elapsed()).expect("in range");
+        DateTime::from_timestamp(1_795_240_800, 0).expect("in range") + elapsed
+    }
+}
+
+/// A call that was not answered, or was answered with a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unanswered;
+
+/// One replica's way to the world.
+#[derive(Clone)]
+pub struct Link {
+    pub world: Arc<World>,
+    pub who: u32,
+    /// False once killed: nothing of a dead process leaves any more.
+    pub alive: Arc<AtomicBool>,
+}
+
+impl Link {
+    /// One remote call. The request travels on its own: neither the caller's death nor its impatience takes it back.
+    pub async fn io<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        write: bool,
+        apply: impl FnOnce(&mut State, Duration) -> T + Send + 'static,
+    ) -> Result<T, Unanswered> {
+        if !self.alive.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        let plan = self.plan(what, write);
+        if plan.crash == Some(false) {
+            self.die().await;
+        }
+        if plan.stall > 0 {
+            sleep(Duration::from_millis(plan.stall)).await;
+            if !self.alive.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        }
+        let (reply, answer) = oneshot::channel();
+        let (world, who) = (self.world.clone(), self.who);
+        tokio::spawn(async move {
+            sleep(Duration::from_millis(plan.there)).await;
+            if plan.refused {
+                return;
+            }
+            let at = world.elapsed();
+            let answer = {
+                let mut state = world.state();
+                state.note(at, who, what);
+                let answer = apply(&mut state, at);
+                if plan.lost {
+                    state.detail(|| " (answer lost)".into());
+                }
+                answer
+            };
+            sleep(Duration::from_millis(plan.back)).await;
+            if !plan.lost {
+                let _ = reply.send(answer);
+            }
+        });
+        if plan.crash == Some(true) {
+            sleep(Duration::from_millis(plan.there + 1)).await;
+            self.die().await;
+        }
+        match timeout(PATIENCE, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) | Err(_) => Err(Unanswered),
+        }
+    }
+
+    async fn die(&self) {
+        self.alive.store(false, Ordering::Relaxed);
+        self.world.state().doomed.push(self.who);
+        self.world.doom.notify_one();
+        std::future::pending::<()>().await;
+    }
+
+    fn plan(&self, what: &'static str, write: bool) -> Plan {
+        let mut state = self.world.state();
+        let state = &mut *state;
+        let call = state.calls;
+        state.calls += 1;
+        state.operations.insert(what);
+        let (rng, faults) = (&mut state.rng, state.faults);
+        let slow = if rng.chance(faults.slow) { rng.below(20_000) } else { 0 };
+        let stalls = if faults.hot.contains(&what) { faults.hot_stall } else { faults.stall };
+        let stall = match rng.chance(stalls) {
+            true if rng.chance(500) => 22_000 + rng.below(20_000),
+            true => rng.below(faults.longest_stall),
+            false => 0,
+        };
+        let throttled = if write { faults.throttled } else { 0 };
+        let plan = Plan {
+            stall,
+            there: 1 + rng.below(15) + slow,
+            back: 1 + rng.below(10),
+            refused: rng.chance(faults.refused + throttled),
+            lost: rng.chance(faults.lost),
+            crash: state.crashes.iter().find_map(|point| match point {
+                CrashPoint::Before(n) if *n == call => Some(false),
+                CrashPoint::After(n) if *n == call => Some(true),
+                _ => None,
+            }),
+        };
+        if plan.stall > 30_000 {
+            state.saw("a caller slept through its lease");
+        }
+        if plan.lost {
+            state.saw("an answer was lost");
+        }
+        if slow > 5_000 {
+            state.saw("a call landed after its caller gave up");
+        }
+        plan
+    }
+}
+
+struct Plan {
+    stall: u64,
+    there: u64,
+    back: u64,
+    refused: bool,
+    lost: bool,
+    /// Die before the call (false) or after it was applied (true).
+    crash: Option<bool>,
+}
