@@ -1,5 +1,5 @@
 //! Stories of the operator's commands: the program itself, on the real local stack; each on a site of its own.
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, clippy::disallowed_methods)] // the environment, and names of its own for each site
 
 #[path = "operate/conversations.rs"]
 mod conversations;

@@ -94,7 +94,7 @@ pub(super) async fn run(
         let command = Command {
             group_id: head.group_id.clone(),
             // new every time: SQS silently drops an id it saw within five minutes, and a second close changes nothing
-            dedup_id: fifo_id(&format!("close:{id}:{}", Uuid::now_v7())),
+            dedup_id: fifo_id(&format!("close:{id}:{}", now().timestamp_micros())),
             body,
         };
         let sqs = clients(queue.region.clone(), None).await.sqs;
