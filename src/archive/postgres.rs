@@ -16,7 +16,7 @@ use super::session::Session;
 use super::transaction::PostgresTransaction;
 use super::{Archive, ArchiveError, Transaction};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// How long beyond the server's own limit an answer is awaited.
 const GRACE: Duration = Duration::from_secs(5);

@@ -2,13 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::migrate::Migrator;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
-use super::session::within;
-use super::{ArchiveError, PostgresArchive, columns};
+use super::{ArchiveError, PostgresArchive, columns, postgres::MIGRATIONS, session::within};
 use crate::domain::{ConversationId, EventId, Message, Sequence};
 
 const CONVERSATION: &str = "
@@ -23,9 +21,6 @@ const SERVER: &str = "
            to_regclass('_sqlx_migrations') is not null as migrated";
 
 const APPLIED: &str = "select version, checksum from _sqlx_migrations where success order by version";
-
-/// The migrations of this release, to compare with those that stand.
-static RELEASE: Migrator = sqlx::migrate!("./migrations");
 
 /// What the server is and which migrations stand in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -248,15 +243,16 @@ impl PostgresArchive {
         };
         session.give_back();
         let checksum = |version: i64| applied.iter().find(|(it, _)| *it == version).map(|(_, checksum)| checksum);
-        let missing = RELEASE.iter().filter(|it| checksum(it.version).is_none());
-        let altered = RELEASE.iter().filter(|it| checksum(it.version).is_some_and(|stands| **stands != *it.checksum));
+        let missing = MIGRATIONS.iter().filter(|it| checksum(it.version).is_none());
+        let altered =
+            MIGRATIONS.iter().filter(|it| checksum(it.version).is_some_and(|stands| **stands != *it.checksum));
         Ok(Standing {
             server: server.version,
             fsync: server.fsync,
             synchronous_commit: server.synchronous_commit,
             now: server.now,
             version: applied.last().map(|(version, _)| *version),
-            release: RELEASE.iter().map(|it| it.version).max().unwrap_or_default(),
+            release: MIGRATIONS.iter().map(|it| it.version).max().unwrap_or_default(),
             missing: missing.map(|it| it.version).collect(),
             altered: altered.map(|it| it.version).collect(),
         })

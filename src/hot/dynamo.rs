@@ -8,14 +8,17 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
-    types::{AttributeValue, KeysAndAttributes, PutRequest, WriteRequest},
+    types::{AttributeValue, KeysAndAttributes, PutRequest, ReturnValue, WriteRequest},
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     Cursor, DueHead, HotError, HotStore, Page, Put,
-    item::{self, Assembly, DUE_AT, DUE_INDEX, DUE_SHARD, Item, PK, RECEIVED_AT, SK, VERSION, number, text},
+    item::{
+        self, ATTEMPTS, Assembly, DUE_AT, DUE_INDEX, DUE_SHARD, EXPIRES_AT, Item, PK, RECEIVED_AT, SK, VERSION, number,
+        text,
+    },
 };
 use crate::domain::{ConversationId, Head, Message, ThreadKey};
 
@@ -221,21 +224,50 @@ impl HotStore for DynamoStore {
     }
 
     async fn due(&self, shard: u8, until: DateTime<Utc>, limit: usize) -> Result<Vec<DueHead>, HotError> {
-        let got = self
+        let mut due = Vec::new();
+        let mut after = None;
+        loop {
+            let got = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .index_name(DUE_INDEX)
+                .key_condition_expression("#shard = :shard and #at <= :until")
+                .expression_attribute_names("#shard", DUE_SHARD)
+                .expression_attribute_names("#at", DUE_AT)
+                .expression_attribute_values(":shard", text(shard.to_string()))
+                .expression_attribute_values(":until", number(until.timestamp_millis()))
+                .limit(i32::try_from(limit - due.len()).unwrap_or(i32::MAX))
+                .set_exclusive_start_key(after)
+                .send()
+                .await
+                .map_err(error)?;
+            for item in got.items() {
+                due.push(item::to_due(item)?);
+            }
+            after = got.last_evaluated_key.filter(|key| !key.is_empty() && due.len() < limit);
+            if after.is_none() {
+                return Ok(due);
+            }
+        }
+    }
+
+    async fn charge(&self, message_id: &str, until: DateTime<Utc>) -> Result<u32, HotError> {
+        let charged = self
             .client
-            .query()
+            .update_item()
             .table_name(&self.table)
-            .index_name(DUE_INDEX)
-            .key_condition_expression("#shard = :shard and #at <= :until")
-            .expression_attribute_names("#shard", DUE_SHARD)
-            .expression_attribute_names("#at", DUE_AT)
-            .expression_attribute_values(":shard", text(shard.to_string()))
-            .expression_attribute_values(":until", number(until.timestamp_millis()))
-            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+            .set_key(Some(item::attempts_key(message_id)))
+            .update_expression("add #attempts :one set #expires_at = :until")
+            .expression_attribute_names("#attempts", ATTEMPTS)
+            .expression_attribute_names("#expires_at", EXPIRES_AT)
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":until", number(until.timestamp()))
+            .return_values(ReturnValue::UpdatedNew)
             .send()
             .await
             .map_err(error)?;
-        got.items().iter().map(item::to_due).collect()
+        item::attempts(&charged.attributes.unwrap_or_default())
     }
 }
 

@@ -27,7 +27,8 @@ pub(super) const DUE_AT: &str = "due_at";
 pub(super) const RECEIVED_AT: &str = "received_at";
 const BODY: &str = "body";
 const PARTS: &str = "parts";
-const EXPIRES_AT: &str = "expires_at";
+pub(super) const EXPIRES_AT: &str = "expires_at";
+pub(super) const ATTEMPTS: &str = "attempts";
 const CONVERSATION_ID: &str = "conversation_id";
 const GROUP_ID: &str = "group_id";
 const HEAD: &str = "HEAD";
@@ -48,6 +49,15 @@ pub(super) fn head_key(thread: &ThreadKey) -> Item {
 /// The key of a message.
 pub(super) fn message_key(thread: &ThreadKey, conversation: ConversationId, message: &Message) -> Item {
     HashMap::from([(PK.into(), text(thread.as_str())), (SK.into(), text(message_sk(conversation, message)))])
+}
+
+/// The key of a delivery's count of failed attempts.
+pub(super) fn attempts_key(message_id: &str) -> Item {
+    HashMap::from([(PK.into(), text(format!("ATTEMPTS#{message_id}"))), (SK.into(), text("ATTEMPTS"))])
+}
+
+pub(super) fn attempts(item: &Item) -> Result<u32, HotError> {
+    u32::try_from(integer(item, ATTEMPTS)?).map_err(|_| HotError::Unreadable(ATTEMPTS))
 }
 
 /// What the sort keys of a conversation's messages begin with.

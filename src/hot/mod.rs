@@ -109,6 +109,9 @@ pub trait HotStore: Send + Sync {
     /// Conversations of one shard (0 to [`DUE_SHARDS`]) that are due by `until`, oldest first, at most `limit`.
     /// The index lags behind: what it says is looked at again in the thread's group.
     async fn due(&self, shard: u8, until: DateTime<Utc>, limit: usize) -> Result<Vec<DueHead>, HotError>;
+
+    /// Counts a failed attempt at a delivery; the count is forgotten at `until`. Returns the attempts so far, this one included.
+    async fn charge(&self, message_id: &str, until: DateTime<Utc>) -> Result<u32, HotError>;
 }
 
 /// Why the hot store did not do it, or perhaps did: every write may be repeated.

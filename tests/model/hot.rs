@@ -31,6 +31,8 @@ pub struct HotState {
     pub order: Vec<ConversationId>,
     /// The head of each conversation as it opened.
     pub opened: BTreeMap<ConversationId, Head>,
+    /// Failed attempts, by message.
+    pub attempts: BTreeMap<String, u32>,
     puts: u64,
 }
 
@@ -212,5 +214,15 @@ impl HotStore for ModelHot {
             due
         });
         due.await.map_err(unavailable)
+    }
+
+    async fn charge(&self, message_id: &str, _: DateTime<Utc>) -> Result<u32, HotError> {
+        let message_id = message_id.to_owned();
+        let charged = self.0.io("charge", true, move |state: &mut State, _| {
+            let attempts = state.hot.attempts.entry(message_id).or_default();
+            *attempts += 1;
+            *attempts
+        });
+        charged.await.map_err(unavailable)
     }
 }

@@ -163,4 +163,8 @@ impl HotStore for Broken {
     async fn due(&self, shard: u8, until: DateTime<Utc>, limit: usize) -> Result<Vec<DueHead>, HotError> {
         self.hot.due(shard, until, limit).await
     }
+
+    async fn charge(&self, message_id: &str, until: DateTime<Utc>) -> Result<u32, HotError> {
+        self.hot.charge(message_id, until).await
+    }
 }
