@@ -216,11 +216,11 @@ impl HotStore for ModelHot {
         due.await.map_err(unavailable)
     }
 
-    async fn charge(&self, message_id: &str, _: DateTime<Utc>) -> Result<u32, HotError> {
+    async fn charge(&self, message_id: &str, by: i32, _: DateTime<Utc>) -> Result<u32, HotError> {
         let message_id = message_id.to_owned();
         let charged = self.0.io("charge", true, move |state: &mut State, _| {
             let attempts = state.hot.attempts.entry(message_id).or_default();
-            *attempts += 1;
+            *attempts = attempts.saturating_add_signed(by);
             *attempts
         });
         charged.await.map_err(unavailable)
