@@ -59,7 +59,7 @@ async fn nul_characters_are_left_out_and_nothing_else_is() {
     let stack = Stack::new("nul").await;
     let thread = Thread::of("whatsapp:+5511999990000");
     let message = json!({
-        "id": "m\0001", "text": "\0a\0b\0", "contact_name": "Jo\0ão",
+        "id": "m\u{0}001", "text": "\0a\0b\0", "contact_name": "Jo\0ão",
         "metadata": { "k\0ey": ["v\0alue", { "\0": "\0" }] }, "attachments": [{ "url": "https://x/\0" }],
     });
     stack.publish(&[thread.event("message.received", json!({ "message": message })), thread.close()]).await;

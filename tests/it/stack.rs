@@ -173,6 +173,14 @@ impl Stack {
         archive::counts(&self.pool).await.expect("the archive is read")
     }
 
+    /// Makes everyone who would write a conversation wait, until it is dropped.
+    pub async fn lock_archive(&self) -> sqlx::Transaction<'_, sqlx::Postgres> {
+        let mut lock = self.pool.begin().await.expect("a transaction");
+        let exclusive = sqlx::query("lock table conversation in access exclusive mode");
+        exclusive.execute(&mut *lock).await.expect("a lock");
+        lock
+    }
+
     /// The head of a thread.
     pub async fn head(&self, thread: &Thread) -> Option<Head> {
         let (client, table) = (self.clients.dynamodb.clone(), self.provisioned.table.clone());
