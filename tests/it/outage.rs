@@ -1,7 +1,7 @@
 //! Stores and queue away, as their clients see it.
 
 use crate::{
-    events::Thread,
+    events::{Thread, ago},
     load::Load,
     proxy::{Proxy, Road},
     stack::{EMPTY, Stack},
@@ -37,6 +37,29 @@ async fn while_postgresql_is_away_messages_flow_closes_wait_and_afterwards_all_i
     assert_eq!(texts(&busy).await, ["m1 m2 m3 m4"]);
     assert_eq!(texts(&ending).await, ["m1 m2", "m3"]);
     assert_eq!(stack.counts().await, (3, 7));
+    stack.done().await;
+}
+
+#[tokio::test]
+async fn nothing_behind_what_failed_is_handled_before_it() {
+    let proxy = Proxy::to_database().await;
+    let stack = Stack::with("behind", &[("DATABASE_URL", &proxy.url)]).await;
+    let thread = Thread::of("tel:1");
+    stack.publish(&[thread.said("m1", ago(60)), thread.close(), thread.says("m3")]).await;
+    stack.settle().await;
+
+    proxy.set(Road::Cut);
+    // the first needs the archive, the second does not
+    stack.publish(&[thread.said("m2", ago(50)), thread.says("m4")]).await;
+    stack.consume().await;
+    assert_eq!(stack.left().await, 2);
+
+    proxy.set(Road::Open);
+    stack.publish(&[thread.close()]).await;
+    stack.settle().await;
+    let archived = stack.archived().await;
+    assert_eq!((archived[0].texts(), archived[1].texts()), (vec!["m1", "m2"], vec!["m3", "m4"]));
+    assert_eq!(stack.counts().await, (2, 4));
     stack.done().await;
 }
 
