@@ -36,8 +36,11 @@ use crate::{
 /// Largest delivery (SQS's limit); what a poll may bring is reserved before it starts.
 const LARGEST_DELIVERY: usize = 1_048_576;
 
-/// How often held leases are looked at.
+/// How often held leases are looked at, at the most seldom.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// And at least so many times in a lease.
+const HEARTBEATS: u32 = 8;
 
 /// How much the consumer takes on at once.
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +112,7 @@ impl Consumer {
         let mut polls: Polls = JoinSet::new();
         let mut runs: JoinSet<Ran> = JoinSet::new();
         let mut pollers = 1;
-        let mut heartbeat = interval(HEARTBEAT);
+        let mut heartbeat = interval(HEARTBEAT.min(self.leases.visibility() / HEARTBEATS));
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !stop.drain.is_cancelled() {
             // while the hot store is away one poll at a time is the probe
