@@ -2,6 +2,7 @@
 //! daemons stepped poll by poll, each held at a named call for as long as the story needs.
 //!
 //! Each ends well as shipped, and badly with the rule broken that it argues for. docs/protocol.md tells where they come from.
+#![allow(clippy::expect_used, clippy::unwrap_used)] // a test may panic
 
 #[path = "counterexamples/stage.rs"]
 mod stage;

@@ -57,6 +57,8 @@ pub struct Limits {
     pub drain: Duration,
     /// Failed attempts after which a delivery goes to the dead-letter queue.
     pub attempts: u32,
+    /// Further tries of a turn within one receipt, after short pauses; at most three.
+    pub retries: usize,
 }
 
 /// Asks the consumer to end.
@@ -100,7 +102,13 @@ impl Consumer {
             leases: pipeline.leases.clone(),
             counters: pipeline.counters.clone(),
             hot: hot.clone(),
-            runner: Arc::new(Runner { pipeline, hot, done: Done::default(), max_attempts: limits.attempts }),
+            runner: Arc::new(Runner {
+                pipeline,
+                hot,
+                done: Done::default(),
+                max_attempts: limits.attempts,
+                retries: limits.retries,
+            }),
             limits,
             attempts: Attempts::of(instance),
         }

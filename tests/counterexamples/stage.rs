@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use conversationd::{
     consumer::{Consumer, Limits},
     counters::Counters,
@@ -31,13 +31,20 @@ use super::model::{
     checker::{Published, Violation, check},
     hot::ModelHot,
     mutant::{Broken, Mutant},
-    replica::{POLICY, VISIBILITY},
+    replica::{POLICY, SkewedClock, VISIBILITY},
     sqs::ModelQueue,
     world::{CrashPoint, Faults, Link, World},
 };
 
-const LIMITS: Limits =
-    Limits { wait: Duration::ZERO, pollers: 1, deliveries: 10, bytes: 1 << 20, drain: Duration::from_secs(1) };
+const LIMITS: Limits = Limits {
+    wait: Duration::ZERO,
+    pollers: 1,
+    deliveries: 10,
+    bytes: 1 << 20,
+    drain: Duration::from_secs(1),
+    attempts: 8,
+    retries: 0,
+};
 
 /// A story takes less than this, unless a daemon is not held where it should be.
 const PATIENCE: Duration = Duration::from_secs(10_000);
@@ -98,11 +105,12 @@ impl Stage {
             _ => Arc::new(Broken { hot, last: Mutex::default() }),
         };
         let inbox = Arc::new(Inbox::over(Arc::new(ModelQueue(link.clone())), Duration::from_millis(10)));
+        let clock = SkewedClock { world: self.world.clone(), ahead: TimeDelta::zero() };
         let pipeline = Arc::new(Pipeline {
             hot: Hot::over(Arc::new(Gated { store, gates: gates.clone() }), Duration::from_millis(3)),
             archive: Arc::new(ModelArchive(link)),
             inbox,
-            leases: Arc::new(Leases::new(leases, Duration::from_secs(300))),
+            leases: Arc::new(Leases::new(leases, Duration::from_secs(300), Arc::new(clock))),
             policy: POLICY,
             counters: Arc::new(Counters::default()),
         });
@@ -390,5 +398,9 @@ impl HotStore for Gated {
 
     async fn due(&self, shard: u8, until: DateTime<Utc>, limit: usize) -> Result<Vec<DueHead>, HotError> {
         self.store.due(shard, until, limit).await
+    }
+
+    async fn charge(&self, message_id: &str, attempts: i32, until: DateTime<Utc>) -> Result<u32, HotError> {
+        self.store.charge(message_id, attempts, until).await
     }
 }
