@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, error, info, info_span, warn};
+use tracing::{Instrument, debug, error, field::display, info, info_span, warn};
 use uuid::Uuid;
 
 use crate::{
@@ -118,6 +118,7 @@ impl Consumer {
             while polls.len() < pollers && self.has_room(&held, polls.len() + 1) {
                 polls.spawn(poll(self.inbox.clone(), self.attempts.next(), self.limits.wait));
             }
+            self.show(&held, polls.len(), runs.len());
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
@@ -153,6 +154,16 @@ impl Consumer {
             self.after(ran.ok(), &mut held, &mut runs, &stop);
         }
         Ok(received)
+    }
+
+    /// A round of the loop: it turns, and this is what it holds.
+    fn show(&self, held: &Held, polls: usize, runs: usize) {
+        let counters = &self.counters;
+        counters.rounds.add(1);
+        counters.deliveries_held.set(held.deliveries);
+        counters.bytes_held.set(held.bytes);
+        counters.groups_running.set(runs);
+        counters.pollers.set(polls);
     }
 
     /// Whether `polls` full receives would still be within the limits.
@@ -238,6 +249,7 @@ impl Consumer {
         let mut late = Vec::new();
         let until = Instant::now() + self.limits.drain.max(self.limits.wait) + LAST_CALL;
         while !(polls.is_empty() && runs.is_empty()) {
+            self.show(&held, polls.len(), runs.len());
             tokio::select! {
                 biased;
                 () = tokio::time::sleep_until(until) => break,
@@ -262,6 +274,7 @@ impl Consumer {
         if !cut_off.is_empty() {
             release(&self.pipeline, cut_off, Duration::ZERO).await;
         }
+        self.show(&Held::default(), 0, 0);
         info!(unfinished, "stopped");
     }
 }
@@ -299,8 +312,11 @@ async fn run_group(pipeline: Arc<Pipeline>, group: String, deliveries: Vec<Deliv
             release(&pipeline, receipts(&works), Duration::ZERO).await;
             break;
         }
-        let span = info_span!("turn", sqs.message_id = works[0].delivery.message_id);
+        let trace = works[0].trace.map(display);
+        let span = info_span!("turn", sqs.message_id = works[0].delivery.message_id, trace_id = trace);
+        let begun = Instant::now();
         let turn = AssertUnwindSafe(pipeline.turn(&works).instrument(span)).catch_unwind().await;
+        pipeline.counters.turn_duration.record(begun.elapsed());
         match turn {
             Ok(Ok(settled)) => drop(works.drain(..settled)),
             Ok(Err(Failure::LeaseLost)) => {

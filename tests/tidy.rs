@@ -21,13 +21,13 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("handler", &["domain", "event"]),
     ("hot", &["coalesce", "domain"]),
     ("archive", &["domain"]),
-    ("pipeline", &["archive", "counters", "domain", "event", "handler", "hot", "queue"]),
+    ("pipeline", &["archive", "clock", "counters", "domain", "event", "handler", "hot", "queue"]),
     ("consumer", &["counters", "domain", "pipeline", "queue"]),
     ("timer", &["clock", "counters", "domain", "event", "hot", "queue"]),
     ("config", &["consumer", "domain"]),
-    ("telemetry", &["config"]),
-    ("app", &["archive", "clock", "config", "consumer", "counters", "hot", "pipeline", "queue", "timer"]),
-    ("operate", &["app", "archive", "clock", "config", "domain", "event", "hot", "queue"]),
+    ("telemetry", &["clock", "config", "counters"]),
+    ("app", &["archive", "clock", "config", "consumer", "counters", "hot", "pipeline", "queue", "telemetry", "timer"]),
+    ("operate", &["app", "archive", "clock", "config", "domain", "event", "hot", "queue", "telemetry"]),
     ("main", &["app", "config", "operate", "telemetry"]),
 ];
 

@@ -79,6 +79,7 @@ impl Replica {
             _ => Arc::new(super::mutant::Broken { hot: ModelHot(link.clone()), last: Default::default() }),
         };
         let counters = Arc::new(Counters::default());
+        let clock = Arc::new(SkewedClock { world: world.clone(), ahead: TimeDelta::seconds(ahead) });
         let inbox = Arc::new(Inbox::over(Arc::new(ModelQueue(link.clone())), Duration::from_millis(10)));
         let pipeline = Arc::new(Pipeline {
             hot: Hot::over(store.clone(), Duration::from_millis(3)),
@@ -87,11 +88,11 @@ impl Replica {
             leases: Arc::new(Leases::new(VISIBILITY, Duration::from_secs(300))),
             policy: POLICY,
             counters: counters.clone(),
+            clock: clock.clone(),
         });
         let instance = Uuid::from_u64_pair(u64::from(who), life);
         let consumer = Consumer::new(pipeline, LIMITS, instance);
-        let clock = SkewedClock { world: world.clone(), ahead: TimeDelta::seconds(ahead) };
-        let timer = Timer::new(store, inbox, Arc::new(clock), counters);
+        let timer = Timer::new(store, inbox, clock, counters);
         let stop = CancellationToken::new();
         let (stop_consumer, stop_timer) = (stop.clone(), stop.clone());
         let loops = vec![
