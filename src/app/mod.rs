@@ -1,6 +1,7 @@
 //! Composition root: builds clients, stores and loops, runs them, and drains them on a signal.
 
 mod clients;
+mod observers;
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,6 +24,7 @@ use crate::{
     queue::{Inbox, Leases, SqsQueue},
     timer::Timer,
 };
+use observers::Observers;
 
 /// How often the totals are logged.
 const TOTALS_EVERY: Duration = Duration::from_secs(60);
@@ -37,6 +39,7 @@ pub struct App {
     pub archive: PostgresArchive,
     /// What happened so far.
     pub counters: Arc<Counters>,
+    observers: Observers,
     period: Duration,
 }
 
@@ -59,6 +62,7 @@ impl App {
         );
         let store = Arc::new(DynamoStore::new(clients.dynamodb.clone(), config.table.clone(), config.hot_ttl));
         let inbox = Arc::new(Inbox::over(Arc::new(queue), config.delete_linger));
+        let (clock, instance) = (Arc::new(SystemClock), instance());
         let pipeline = Arc::new(Pipeline {
             hot: Hot::over(store.clone(), config.linger),
             archive: Arc::new(archive.clone()),
@@ -66,11 +70,13 @@ impl App {
             leases: Arc::new(Leases::new(config.visibility, config.longest_lease)),
             policy: config.policy,
             counters: counters.clone(),
+            clock: clock.clone(),
         });
         Ok(Self {
-            consumer: Consumer::new(pipeline, config.limits, instance()),
-            timer: Timer::new(store, inbox, Arc::new(SystemClock), counters.clone()),
+            consumer: Consumer::new(pipeline, config.limits, instance),
+            timer: Timer::new(store, inbox, clock.clone(), counters.clone()),
             archive,
+            observers: Observers::of(config, instance, counters.clone(), clock),
             counters,
             period: config.timer,
         })
@@ -79,7 +85,7 @@ impl App {
     /// Runs until SIGTERM or SIGINT, then drains.
     ///
     /// # Errors
-    /// Signals cannot be listened to.
+    /// Signals cannot be listened to, or the metrics page and the health file cannot be had.
     pub async fn run(&self) -> anyhow::Result<()> {
         let stop = CancellationToken::new();
         let mut terminate = unix::signal(unix::SignalKind::terminate()).context("cannot listen for SIGTERM")?;
@@ -91,6 +97,7 @@ impl App {
             }
             stop.cancel();
         };
+        let observed = self.observers.start(&stop).await?;
         info!(version = env!("CARGO_PKG_VERSION"), "started");
         tokio::join!(
             on_signal,
@@ -99,6 +106,7 @@ impl App {
             self.log_totals(stop.clone()),
         );
         self.totals("totals at the end");
+        observed.end().await;
         Ok(())
     }
 
