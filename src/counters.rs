@@ -155,6 +155,12 @@ metrics! {
         groups_running = "conversationd.groups.running", "{group}";
         /// Long polls open.
         pollers = "conversationd.pollers", "{poll}";
+        /// Leases held: deliveries not settled, given back or lost.
+        leases_held = "conversationd.leases.held", "{lease}";
+        /// Whether the hot store is away, 1, and nothing is polled but to try it.
+        hot_away = "conversationd.hot.away", "1";
+        /// Whether the archive is away, 1, and closes wait.
+        archive_away = "conversationd.archive.away", "1";
     }
     histograms {
         /// Time a turn took, whether it ended well or not; a turn settles one delivery, or a run of chat messages.

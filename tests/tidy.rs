@@ -11,22 +11,38 @@ use std::{
 const LINES: usize = 500;
 
 /// What each room may import; a room that is not here does not exist.
-const MAY_IMPORT: [(&str, &[&str]); 17] = [
+const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("domain", &[]),
     ("clock", &[]),
+    ("breaker", &[]),
     ("counters", &[]),
     ("coalesce", &[]),
-    ("queue", &["coalesce", "domain"]),
+    ("queue", &["clock", "coalesce", "domain"]),
     ("event", &["domain"]),
     ("handler", &["domain", "event"]),
     ("hot", &["coalesce", "domain"]),
-    ("archive", &["domain"]),
+    ("archive", &["breaker", "domain"]),
     ("pipeline", &["archive", "clock", "counters", "domain", "event", "handler", "hot", "queue"]),
-    ("consumer", &["counters", "domain", "pipeline", "queue"]),
+    ("consumer", &["breaker", "counters", "domain", "pipeline", "queue"]),
     ("timer", &["clock", "counters", "domain", "event", "hot", "queue"]),
     ("config", &["consumer", "domain"]),
     ("telemetry", &["clock", "config", "counters"]),
-    ("app", &["archive", "clock", "config", "consumer", "counters", "hot", "pipeline", "queue", "telemetry", "timer"]),
+    (
+        "app",
+        &[
+            "archive",
+            "breaker",
+            "clock",
+            "config",
+            "consumer",
+            "counters",
+            "hot",
+            "pipeline",
+            "queue",
+            "telemetry",
+            "timer",
+        ],
+    ),
     ("operate", &["app", "archive", "clock", "config", "domain", "event", "hot", "queue", "telemetry"]),
     ("main", &["app", "config", "operate", "telemetry"]),
 ];

@@ -12,19 +12,20 @@ use tracing::info;
 use uuid::Uuid;
 
 pub use clients::{Clients, Endpoints};
+use observers::Observers;
 
 use crate::{
-    archive::{Options, PostgresArchive},
-    clock::SystemClock,
+    archive::{Guarded, Options, PostgresArchive},
+    breaker::Breaker,
+    clock::{Clock, SystemClock},
     config::{Config, DatabaseConfig},
-    consumer::Consumer,
+    consumer::{Consumer, Stop},
     counters::Counters,
     hot::{DynamoStore, Hot},
     pipeline::Pipeline,
     queue::{Inbox, Leases, SqsQueue},
     timer::Timer,
 };
-use observers::Observers;
 
 /// How often the totals are logged.
 const TOTALS_EVERY: Duration = Duration::from_secs(60);
@@ -61,13 +62,14 @@ impl App {
             config.visibility,
         );
         let store = Arc::new(DynamoStore::new(clients.dynamodb.clone(), config.table.clone(), config.hot_ttl));
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let inbox = Arc::new(Inbox::over(Arc::new(queue), config.delete_linger));
-        let (clock, instance) = (Arc::new(SystemClock), instance());
+        let (instance, breaker) = (instance(), Arc::<Breaker>::default());
         let pipeline = Arc::new(Pipeline {
             hot: Hot::over(store.clone(), config.linger),
-            archive: Arc::new(archive.clone()),
+            archive: Arc::new(Guarded::by(breaker.clone(), Arc::new(archive.clone()))),
             inbox: inbox.clone(),
-            leases: Arc::new(Leases::new(config.visibility, config.longest_lease)),
+            leases: Arc::new(Leases::new(config.visibility, config.longest_lease, clock.clone())),
             policy: config.policy,
             counters: counters.clone(),
             clock: clock.clone(),
@@ -76,7 +78,7 @@ impl App {
             consumer: Consumer::new(pipeline, config.limits, instance),
             timer: Timer::new(store, inbox, clock.clone(), counters.clone()),
             archive,
-            observers: Observers::of(config, instance, counters.clone(), clock),
+            observers: Observers::of(config, instance, counters.clone(), breaker, clock),
             counters,
             period: config.timer,
         })
@@ -87,23 +89,37 @@ impl App {
     /// # Errors
     /// Signals cannot be listened to, or the metrics page and the health file cannot be had.
     pub async fn run(&self) -> anyhow::Result<()> {
-        let stop = CancellationToken::new();
+        let stop = Stop::default();
         let mut terminate = unix::signal(unix::SignalKind::terminate()).context("cannot listen for SIGTERM")?;
         let mut interrupt = unix::signal(unix::SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-        let on_signal = async {
+        let mut signal = async || {
             tokio::select! {
-                _ = terminate.recv() => info!("SIGTERM: stopping"),
-                _ = interrupt.recv() => info!("SIGINT: stopping"),
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
             }
-            stop.cancel();
         };
-        let observed = self.observers.start(&stop).await?;
+        let loops_ended = CancellationToken::new();
+        let on_signal = async {
+            info!(signal = signal().await, "stopping; a second signal stops at once");
+            stop.drain.cancel();
+            tokio::select! {
+                signal = signal() => {
+                    info!(signal, "stopping at once");
+                    stop.now.cancel();
+                }
+                () = loops_ended.cancelled() => {}
+            }
+        };
+        let observed = self.observers.start(&stop.drain).await?;
         info!(version = env!("CARGO_PKG_VERSION"), "started");
         tokio::join!(
             on_signal,
-            self.consumer.run(stop.clone()),
-            self.timer.run(self.period, stop.clone()),
-            self.log_totals(stop.clone()),
+            async {
+                self.consumer.run(stop.clone()).await;
+                loops_ended.cancel();
+            },
+            self.timer.run(self.period, stop.drain.clone()),
+            self.log_totals(stop.drain.clone()),
         );
         self.totals("totals at the end");
         observed.end().await;

@@ -3,12 +3,16 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    task::JoinSet,
+    time::{interval, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use uuid::Uuid;
 
 use crate::{
+    breaker::Breaker,
     clock::Clock,
     config::Config,
     counters::Counters,
@@ -18,6 +22,9 @@ use crate::{
 /// How long the last push and the health file may take at the end.
 const AT_THE_END: Duration = Duration::from_secs(4);
 
+/// How often a breaker is asked.
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+
 /// Built, and not yet looking.
 pub(super) struct Observers {
     address: Option<String>,
@@ -25,11 +32,20 @@ pub(super) struct Observers {
     file: Option<PathBuf>,
     health: Arc<Health>,
     counters: Arc<Counters>,
+    archive: Arc<Breaker>,
 }
 
 impl Observers {
     /// As `config` wants them; `instance` names this process among the replicas.
-    pub(super) fn of(config: &Config, instance: Uuid, counters: Arc<Counters>, clock: Arc<dyn Clock>) -> Self {
+    ///
+    /// Of the archive nobody but its breaker knows whether it is away.
+    pub(super) fn of(
+        config: &Config,
+        instance: Uuid,
+        counters: Arc<Counters>,
+        archive: Arc<Breaker>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let push = config.metrics.push.as_ref();
         let push = push.map(|push| Arc::new(Push::new(push, &instance.to_string(), counters.clone(), clock.clone())));
         Self {
@@ -38,6 +54,7 @@ impl Observers {
             file: config.health_file.clone(),
             health: Arc::new(Health::new(counters.clone(), clock, config.timer)),
             counters,
+            archive,
         }
     }
 
@@ -57,6 +74,8 @@ impl Observers {
             let page = page.serve(self.counters.clone(), self.health.clone());
             tasks.spawn(ended.clone().run_until_cancelled_owned(page).map(|_| ()));
         }
+        let sample = sample(self.counters.clone(), self.archive.clone());
+        tasks.spawn(ended.clone().run_until_cancelled_owned(sample).map(|_| ()));
         if let Some(push) = self.push.clone() {
             let ended = ended.clone();
             tasks.spawn(async move { push.run(ended).await });
@@ -64,6 +83,15 @@ impl Observers {
         let (health, stop, all_ended) = (self.health.clone(), stop.clone(), ended.clone());
         tasks.spawn(async move { health.watch(file, stop, all_ended).await });
         Ok(Observed { tasks, ended })
+    }
+}
+
+/// Sets what only a breaker knows.
+async fn sample(counters: Arc<Counters>, archive: Arc<Breaker>) {
+    let mut ticks = interval(SAMPLE_EVERY);
+    loop {
+        ticks.tick().await;
+        counters.archive_away.set(archive.is_open().into());
     }
 }
 

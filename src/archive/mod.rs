@@ -5,6 +5,7 @@
 mod columns;
 mod content_hash;
 mod error;
+mod guarded;
 mod postgres;
 mod read;
 mod session;
@@ -15,6 +16,7 @@ use chrono::{DateTime, Utc};
 use thiserror::Error;
 
 pub use content_hash::ContentHash;
+pub use guarded::Guarded;
 pub use postgres::{Options, PostgresArchive};
 pub use read::{ConversationRow, Cursor, Filter, MessageRow, Standing};
 

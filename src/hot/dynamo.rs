@@ -252,16 +252,16 @@ impl HotStore for DynamoStore {
         }
     }
 
-    async fn charge(&self, message_id: &str, until: DateTime<Utc>) -> Result<u32, HotError> {
+    async fn charge(&self, message_id: &str, attempts: i32, until: DateTime<Utc>) -> Result<u32, HotError> {
         let charged = self
             .client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(item::attempts_key(message_id)))
-            .update_expression("add #attempts :one set #expires_at = :until")
+            .update_expression("add #attempts :more set #expires_at = :until")
             .expression_attribute_names("#attempts", ATTEMPTS)
             .expression_attribute_names("#expires_at", EXPIRES_AT)
-            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":more", number(attempts))
             .expression_attribute_values(":until", number(until.timestamp()))
             .return_values(ReturnValue::UpdatedNew)
             .send()
@@ -284,11 +284,11 @@ fn incomplete() -> HotError {
 }
 
 /// Codes say what went wrong; messages may quote keys, which name people, and stay out.
+///
+/// Only a request that is wrong in itself is refused. A missing table or permission is an outage: it is nobody's message's fault.
 fn error<E: ProvideErrorMetadata, R>(failure: SdkError<E, R>) -> HotError {
-    const REFUSED: [&str; 4] =
-        ["ValidationException", "AccessDeniedException", "ResourceNotFoundException", "UnrecognizedClientException"];
     match failure.code() {
-        Some(code) if REFUSED.contains(&code) => HotError::Refused(code.to_owned()),
+        Some(code @ "ValidationException") => HotError::Refused(code.to_owned()),
         Some(code) => HotError::Unavailable(code.to_owned()),
         None => HotError::Unavailable(failure.to_string()),
     }

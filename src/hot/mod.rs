@@ -110,17 +110,17 @@ pub trait HotStore: Send + Sync {
     /// The index lags behind: what it says is looked at again in the thread's group.
     async fn due(&self, shard: u8, until: DateTime<Utc>, limit: usize) -> Result<Vec<DueHead>, HotError>;
 
-    /// Counts a failed attempt at a delivery; the count is forgotten at `until`. Returns the attempts so far, this one included.
-    async fn charge(&self, message_id: &str, until: DateTime<Utc>) -> Result<u32, HotError>;
+    /// Counts attempts at a delivery, or takes them back; the count is forgotten at `until`. Returns the attempts so far.
+    async fn charge(&self, message_id: &str, attempts: i32, until: DateTime<Utc>) -> Result<u32, HotError>;
 }
 
 /// Why the hot store did not do it, or perhaps did: every write may be repeated.
 #[derive(Clone, Debug, Error)]
 pub enum HotError {
-    /// It cannot be reached, throttles, or answered with a fault of its own: try again later.
+    /// It cannot be reached, throttles, is not set up, or answered with a fault of its own: try again later, and charge nobody.
     #[error("the hot store is unavailable: {0}")]
     Unavailable(String),
-    /// It refused the request as such: a fault of ours or of its set-up.
+    /// It refused the request as such: what is asked of it is wrong.
     #[error("the hot store refused the request: {0}")]
     Refused(String),
     /// An item does not read as what it should be.

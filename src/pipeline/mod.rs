@@ -81,9 +81,46 @@ pub enum Failure {
     /// Try again later.
     #[error(transparent)]
     Queue(QueueError),
+    /// The effect is durable; only the delete is missing.
+    #[error("what was handled could not be deleted: {cause}")]
+    Unacked {
+        /// How many of the turn's deliveries that is.
+        applied: usize,
+        /// Why.
+        cause: QueueError,
+    },
     /// Try again later.
     #[error("the head changed under every one of {ROUNDS} decisions")]
     Contention,
+    /// A fault of this program.
+    #[error("the turn panicked")]
+    Panicked,
+    /// It was tried too often already.
+    #[error("it was received again and again and never ended")]
+    Exhausted,
+}
+
+impl Failure {
+    /// Whether a store or the queue was unavailable: no delivery is to blame.
+    pub fn is_outage(&self) -> bool {
+        self.is_outage_of_hot()
+            || matches!(
+                self,
+                Self::Archive(ArchiveError::Unavailable(_))
+                    | Self::Queue(QueueError::Unavailable(_))
+                    | Self::Unacked { .. }
+            )
+    }
+
+    /// Whether it was the hot store.
+    pub fn is_outage_of_hot(&self) -> bool {
+        matches!(self, Self::Hot(HotError::Unavailable(_)))
+    }
+
+    /// Whether trying again within the same receipt makes sense.
+    pub fn may_pass(&self) -> bool {
+        !matches!(self, Self::LeaseLost | Self::Exhausted | Self::Unacked { cause: QueueError::LeaseLost, .. })
+    }
 }
 
 impl From<QueueError> for Failure {
@@ -270,8 +307,6 @@ impl Pipeline {
             field: rejection.field.clone(),
             reason: rejection.reason.clone(),
         };
-        self.inbox.edge().dead_letter(delivery, &reason).await?;
-        self.counters.dead_lettered.add(1);
         warn!(
             sqs.message_id = delivery.message_id,
             code = reason.code,
@@ -279,11 +314,30 @@ impl Pipeline {
             "delivery dead-lettered: {}",
             reason.reason
         );
+        self.keep(delivery, &reason).await
+    }
+
+    async fn keep(&self, delivery: &Delivery, reason: &DeadLetterReason) -> Result<(), Failure> {
+        self.inbox.edge().dead_letter(delivery, reason).await?;
+        self.counters.dead_lettered.add(1);
         Ok(())
     }
 
+    /// Keeps a delivery in the dead-letter queue, then deletes it.
+    ///
+    /// # Errors
+    /// It was not deleted; it may stand in the dead-letter queue already, and is taken there once.
+    pub async fn bury(&self, work: &Work, reason: &DeadLetterReason) -> Result<(), Failure> {
+        self.still_ours(work)?;
+        self.keep(&work.delivery, reason).await?;
+        self.ack(std::slice::from_ref(work)).await
+    }
+
     /// Law 4: everything is durable; delete. The group goes on only after every delete is confirmed (W4).
-    async fn ack(&self, works: &[Work]) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// A delete is not confirmed.
+    pub async fn ack(&self, works: &[Work]) -> Result<(), Failure> {
         let deletes = works.iter().map(|work| self.inbox.delete(work.delivery.receipt.clone()));
         let deleted = join_all(deletes).await;
         let now = self.clock.now();
@@ -294,7 +348,8 @@ impl Pipeline {
                 self.counters.queue_age.record((now - work.delivery.sent_at).to_std().unwrap_or_default());
             }
         }
-        deleted.into_iter().collect::<Result<(), _>>().map_err(Failure::from)
+        let confirmed: Result<(), QueueError> = deleted.into_iter().collect();
+        confirmed.map_err(|cause| Failure::Unacked { applied: works.len(), cause })
     }
 
     /// A process that slept through its lease commits nothing.

@@ -2,34 +2,38 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use super::Receipt;
+use crate::clock::Clock;
 
 /// The deliveries held by this process.
 ///
 /// All of them are kept hidden, done or not, until they are settled: a lapsed head would be received again beneath us (facts F2, F3).
-#[derive(Debug)]
 pub struct Leases {
     visibility: Duration,
     longest: Duration,
+    clock: Arc<dyn Clock>,
     held: Mutex<BTreeMap<Receipt, Lease>>,
 }
 
+/// Kept on two clocks: the monotonic one stands still while a machine is suspended, and the wall clock can be set back.
 #[derive(Clone, Copy, Debug)]
 struct Lease {
     taken: Instant,
     until: Instant,
+    until_by_wall: DateTime<Utc>,
 }
 
 impl Leases {
     /// Leases of `visibility` each, extended while held up to `longest` after the receipt.
-    pub fn new(visibility: Duration, longest: Duration) -> Self {
-        Self { visibility, longest, held: Mutex::default() }
+    pub fn new(visibility: Duration, longest: Duration, clock: Arc<dyn Clock>) -> Self {
+        Self { visibility, longest, clock, held: Mutex::default() }
     }
 
     /// What each extension asks for.
@@ -40,7 +44,8 @@ impl Leases {
     /// A delivery was received just now.
     pub fn take(&self, receipt: Receipt) {
         let now = Instant::now();
-        self.lock().insert(receipt, Lease { taken: now, until: now + self.visibility });
+        let until_by_wall = self.clock.now() + self.visibility;
+        self.lock().insert(receipt, Lease { taken: now, until: now + self.visibility, until_by_wall });
     }
 
     /// A delivery was settled, or lost.
@@ -51,7 +56,8 @@ impl Leases {
     /// Whether a delivery is still ours, with time enough to start a write.
     pub fn holds(&self, receipt: &Receipt) -> bool {
         let margin = MARGIN.min(self.visibility / 4);
-        self.lock().get(receipt).is_some_and(|lease| Instant::now() + margin < lease.until)
+        let (now, wall) = (Instant::now() + margin, self.clock.now() + margin);
+        self.lock().get(receipt).is_some_and(|lease| now < lease.until && wall < lease.until_by_wall)
     }
 
     /// Every delivery held.
@@ -59,17 +65,26 @@ impl Leases {
         self.lock().keys().cloned().collect()
     }
 
-    /// The deliveries whose lease is more than half over.
-    pub fn to_extend(&self) -> Vec<Receipt> {
-        let now = Instant::now();
-        let over_half = |lease: &Lease| lease.until < now + self.visibility / 2 && now < lease.taken + self.longest;
-        self.lock().iter().filter(|(_, lease)| over_half(lease)).map(|(receipt, _)| receipt.clone()).collect()
+    /// How many are held.
+    pub fn count(&self) -> usize {
+        self.lock().len()
     }
 
-    /// A lease asked to be extended at `asked_at` was.
-    pub fn extended(&self, receipt: &Receipt, asked_at: Instant) {
+    /// The deliveries whose lease is more than half over. Those whose lease is over altogether are given up.
+    pub fn to_extend(&self) -> Vec<Receipt> {
+        let (now, wall) = (Instant::now(), self.clock.now());
+        let mut held = self.lock();
+        held.retain(|_, lease| now < lease.until && wall < lease.until_by_wall);
+        let over_half = |lease: &Lease| lease.until < now + self.visibility / 2 && now < lease.taken + self.longest;
+        held.iter().filter(|(_, lease)| over_half(lease)).map(|(receipt, _)| receipt.clone()).collect()
+    }
+
+    /// A lease that was asked to be extended `ago` was.
+    pub fn extended(&self, receipt: &Receipt, ago: Duration) {
+        let wall = self.clock.now();
         if let Some(lease) = self.lock().get_mut(receipt) {
-            lease.until = asked_at + self.visibility;
+            lease.until = Instant::now() + self.visibility - ago.min(self.visibility);
+            lease.until_by_wall = wall + self.visibility - ago.min(self.visibility);
         }
     }
 
@@ -84,7 +99,28 @@ const MARGIN: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+    use tokio::time::advance;
+
     use super::*;
+
+    /// A wall clock that can run ahead of the monotonic one, as after a suspended machine wakes.
+    struct Wall {
+        began: Instant,
+        slept: Mutex<TimeDelta>,
+    }
+
+    impl Clock for Wall {
+        fn now(&self) -> DateTime<Utc> {
+            let elapsed = TimeDelta::from_std(self.began.elapsed()).expect("in range");
+            DateTime::UNIX_EPOCH + elapsed + *self.slept.lock().expect("lock")
+        }
+    }
+
+    fn leases(visibility: u64, longest: u64) -> (Leases, Arc<Wall>) {
+        let wall = Arc::new(Wall { began: Instant::now(), slept: Mutex::default() });
+        (Leases::new(Duration::from_secs(visibility), Duration::from_secs(longest), wall.clone()), wall)
+    }
 
     fn receipt(name: &str) -> Receipt {
         Receipt(name.into())
@@ -92,34 +128,51 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lease_is_extended_from_its_half_and_no_longer_than_the_longest() {
-        let leases = Leases::new(Duration::from_secs(60), Duration::from_secs(100));
+        let (leases, _) = leases(60, 100);
         leases.take(receipt("a"));
         assert!(leases.to_extend().is_empty());
-        tokio::time::advance(Duration::from_secs(31)).await;
+        advance(Duration::from_secs(31)).await;
         assert_eq!(leases.to_extend(), [receipt("a")]);
-        leases.extended(&receipt("a"), Instant::now());
+        leases.extended(&receipt("a"), Duration::ZERO);
         assert!(leases.to_extend().is_empty());
-        tokio::time::advance(Duration::from_secs(59)).await;
+        advance(Duration::from_secs(59)).await;
         assert!(!leases.holds(&receipt("a")), "too close to its end to start a write");
         assert_eq!(leases.to_extend(), [receipt("a")]);
-        tokio::time::advance(Duration::from_secs(11)).await;
+        leases.extended(&receipt("a"), Duration::ZERO);
+        advance(Duration::from_secs(31)).await;
         assert!(leases.to_extend().is_empty(), "held for longer than the longest");
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_shortest_lease_leaves_time_to_work() {
-        let leases = Leases::new(Duration::from_secs(2), Duration::from_secs(2));
+        let (leases, _) = leases(2, 900);
         leases.take(receipt("a"));
         assert!(leases.holds(&receipt("a")));
-        tokio::time::advance(Duration::from_millis(1_400)).await;
-        assert!(leases.holds(&receipt("a")));
-        tokio::time::advance(Duration::from_millis(200)).await;
-        assert!(!leases.holds(&receipt("a")), "too close to its end to start a write");
+        advance(Duration::from_millis(1500)).await;
+        assert!(!leases.holds(&receipt("a")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_is_over_is_given_up_and_not_extended() {
+        let (leases, _) = leases(60, 900);
+        leases.take(receipt("a"));
+        advance(Duration::from_secs(61)).await;
+        assert!(leases.to_extend().is_empty());
+        assert!(leases.held().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_suspended_machine_holds_nothing_when_it_wakes() {
+        let (leases, wall) = leases(60, 900);
+        leases.take(receipt("a"));
+        *wall.slept.lock().expect("lock") = TimeDelta::minutes(10);
+        assert!(!leases.holds(&receipt("a")));
+        assert!(leases.to_extend().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_settled_delivery_is_not_held() {
-        let leases = Leases::new(Duration::from_secs(60), Duration::from_secs(300));
+        let (leases, _) = leases(60, 300);
         leases.take(receipt("a"));
         assert!(leases.holds(&receipt("a")));
         leases.drop_lease(&receipt("a"));

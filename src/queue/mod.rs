@@ -109,10 +109,10 @@ pub enum QueueError {
     /// The receipt has expired: somebody else may hold the delivery now, and will settle it.
     #[error("the lease on the delivery is lost")]
     LeaseLost,
-    /// It cannot be reached, throttles, or answered with a fault of its own: try again.
+    /// It cannot be reached, throttles, is not set up, or answered with a fault of its own: try again, and charge nobody.
     #[error("the queue is unavailable: {0}")]
     Unavailable(String),
-    /// It refused the request as such: a fault of ours or of its set-up.
+    /// It refused the request as such: what is asked of it is wrong.
     #[error("the queue refused the request: {0}")]
     Refused(String),
 }

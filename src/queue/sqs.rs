@@ -216,12 +216,8 @@ fn classify(code: &str, message: &str) -> QueueError {
     match code {
         "ReceiptHandleIsInvalid" | "MessageNotInflight" => QueueError::LeaseLost,
         "InvalidParameterValue" if message.contains("expired") => QueueError::LeaseLost,
-        "InvalidParameterValue"
-        | "InvalidMessageContents"
-        | "AccessDenied"
-        | "QueueDoesNotExist"
-        | "NonExistentQueue"
-        | "InvalidSecurity" => QueueError::Refused(code.to_owned()),
+        // a missing queue or permission is an outage, not a fault of the message
+        "InvalidParameterValue" | "InvalidMessageContents" => QueueError::Refused(code.to_owned()),
         code => QueueError::Unavailable(code.to_owned()),
     }
 }

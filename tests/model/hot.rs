@@ -1,6 +1,9 @@
 //! The hot store in memory: conditional head writes, unconditional puts under derived keys, pages, and the due index.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -31,6 +34,12 @@ pub struct HotState {
     pub order: Vec<ConversationId>,
     /// The head of each conversation as it opened.
     pub opened: BTreeMap<ConversationId, Head>,
+    /// Messages that the store refuses, each time.
+    pub refused: BTreeSet<EventId>,
+    /// Messages whose handling kills the process.
+    pub kills: BTreeSet<EventId>,
+    /// One of them was just being put.
+    pub killed: bool,
     /// Failed attempts, by message.
     pub attempts: BTreeMap<String, u32>,
     puts: u64,
@@ -105,6 +114,15 @@ impl HotStore for ModelHot {
     }
 
     async fn put_messages(&self, puts: Vec<Put>) -> Vec<Result<(), HotError>> {
+        let deadly = {
+            let mut state = self.0.world.state();
+            let deadly = puts.iter().any(|put| state.hot.kills.contains(&put.message.event_id));
+            state.hot.killed |= deadly;
+            deadly
+        };
+        if deadly {
+            std::future::pending::<()>().await;
+        }
         let asked = puts.len();
         let put = self.0.io("put", true, move |state: &mut State, now| {
             let mut results = Vec::with_capacity(puts.len());
@@ -113,6 +131,10 @@ impl HotStore for ModelHot {
                 if state.rng.chance(partial) {
                     state.saw("one entry of a batch failed alone");
                     results.push(Err(HotError::Unavailable("left unprocessed".into())));
+                    continue;
+                }
+                if state.hot.refused.contains(&put.message.event_id) {
+                    results.push(Err(HotError::Refused("it is wrong".into())));
                     continue;
                 }
                 state.hot.puts += 1;
@@ -216,11 +238,11 @@ impl HotStore for ModelHot {
         due.await.map_err(unavailable)
     }
 
-    async fn charge(&self, message_id: &str, _: DateTime<Utc>) -> Result<u32, HotError> {
+    async fn charge(&self, message_id: &str, by: i32, _: DateTime<Utc>) -> Result<u32, HotError> {
         let message_id = message_id.to_owned();
         let charged = self.0.io("charge", true, move |state: &mut State, _| {
             let attempts = state.hot.attempts.entry(message_id).or_default();
-            *attempts += 1;
+            *attempts = attempts.saturating_add_signed(by);
             *attempts
         });
         charged.await.map_err(unavailable)

@@ -164,7 +164,7 @@ impl HotStore for Broken {
         self.hot.due(shard, until, limit).await
     }
 
-    async fn charge(&self, message_id: &str, until: DateTime<Utc>) -> Result<u32, HotError> {
-        self.hot.charge(message_id, until).await
+    async fn charge(&self, message_id: &str, attempts: i32, until: DateTime<Utc>) -> Result<u32, HotError> {
+        self.hot.charge(message_id, attempts, until).await
     }
 }

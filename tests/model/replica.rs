@@ -10,8 +10,9 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use conversationd::{
+    archive::Guarded,
     clock::Clock,
-    consumer::{Consumer, Limits},
+    consumer::{Consumer, Limits, Stop},
     counters::Counters,
     domain::Policy,
     hot::{Hot, HotStore},
@@ -20,7 +21,6 @@ use conversationd::{
     timer::Timer,
 };
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
@@ -48,6 +48,7 @@ const LIMITS: Limits = Limits {
     deliveries: 100,
     bytes: 96 * 1_048_576,
     drain: Duration::from_secs(15),
+    attempts: 8,
 };
 
 /// A clock that is off by some seconds.
@@ -65,7 +66,7 @@ impl Clock for SkewedClock {
 /// A daemon.
 pub struct Replica {
     alive: Arc<AtomicBool>,
-    stop: CancellationToken,
+    stop: Stop,
     loops: Vec<JoinHandle<()>>,
 }
 
@@ -83,9 +84,9 @@ impl Replica {
         let inbox = Arc::new(Inbox::over(Arc::new(ModelQueue(link.clone())), Duration::from_millis(10)));
         let pipeline = Arc::new(Pipeline {
             hot: Hot::over(store.clone(), Duration::from_millis(3)),
-            archive: Arc::new(ModelArchive(link)),
+            archive: Arc::new(Guarded::by(Arc::default(), Arc::new(ModelArchive(link)))),
             inbox: inbox.clone(),
-            leases: Arc::new(Leases::new(VISIBILITY, Duration::from_secs(300))),
+            leases: Arc::new(Leases::new(VISIBILITY, Duration::from_secs(300), clock.clone())),
             policy: POLICY,
             counters: counters.clone(),
             clock: clock.clone(),
@@ -93,8 +94,8 @@ impl Replica {
         let instance = Uuid::from_u64_pair(u64::from(who), life);
         let consumer = Consumer::new(pipeline, LIMITS, instance);
         let timer = Timer::new(store, inbox, clock, counters);
-        let stop = CancellationToken::new();
-        let (stop_consumer, stop_timer) = (stop.clone(), stop.clone());
+        let stop = Stop::default();
+        let (stop_consumer, stop_timer) = (stop.clone(), stop.drain.clone());
         let loops = vec![
             tokio::spawn(async move { consumer.run(stop_consumer).await }),
             tokio::spawn(async move { timer.run(Duration::from_secs(15), stop_timer).await }),
@@ -110,7 +111,7 @@ impl Replica {
 
     /// SIGTERM.
     pub async fn terminate(&mut self) {
-        self.stop.cancel();
+        self.stop.drain.cancel();
         for ended in std::mem::take(&mut self.loops) {
             let _ = ended.await;
         }

@@ -2,40 +2,45 @@
 //!
 //! Knows groups, permits and leases; knows nothing of what a delivery says.
 
+mod done;
+mod group;
+mod poll;
+
 use std::{
     collections::{BTreeMap, VecDeque},
-    panic::AssertUnwindSafe,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
-use backon::{BackoffBuilder, ExponentialBuilder};
-use futures_util::{FutureExt, future::join_all};
+use futures_util::future::join_all;
 use tokio::{
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, error, field::display, info, info_span, warn};
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
+use self::{
+    done::Done,
+    group::{LAST_CALL, Ran, Runner},
+    poll::{Attempts, poll},
+};
 use crate::{
+    breaker::Breaker,
     counters::Counters,
-    pipeline::{Failure, Pipeline, Work},
-    queue::{BATCH, Delivery, Inbox, Leases, QueueError, Receipt},
+    pipeline::Pipeline,
+    queue::{BATCH, Delivery, Inbox, Leases, QueueError},
 };
 
 /// Largest delivery (SQS's limit); what a poll may bring is reserved before it starts.
 const LARGEST_DELIVERY: usize = 1_048_576;
 
-/// How often held leases are looked at.
+/// How often held leases are looked at, at the most seldom.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// A call of the loop itself may take this long at the end, past the drain time.
-const LAST_CALL: Duration = Duration::from_secs(5);
+/// And at least so many times in a lease.
+const HEARTBEATS: u32 = 8;
 
 /// How much the consumer takes on at once.
 #[derive(Clone, Copy, Debug)]
@@ -50,29 +55,29 @@ pub struct Limits {
     pub bytes: usize,
     /// How long running turns may take to end once a stop was asked for.
     pub drain: Duration,
+    /// Failed attempts after which a delivery goes to the dead-letter queue.
+    pub attempts: u32,
+}
+
+/// Asks the consumer to end.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// End in order: no new polls, running turns end.
+    pub drain: CancellationToken,
+    /// End at once: running turns are cut off, and everything is given back.
+    pub now: CancellationToken,
 }
 
 /// The inbound loop.
 pub struct Consumer {
-    pipeline: Arc<Pipeline>,
+    runner: Arc<Runner>,
+    /// The breaker of the hot store: without it nothing can be handled, so nothing is polled.
+    hot: Arc<Breaker>,
     inbox: Arc<Inbox>,
     leases: Arc<Leases>,
     counters: Arc<Counters>,
     limits: Limits,
     attempts: Attempts,
-}
-
-/// Names of this process's polls: each its own, and the same again when an answer was lost.
-struct Attempts {
-    instance: Uuid,
-    polls: AtomicU64,
-}
-
-impl Attempts {
-    fn next(&self) -> Uuid {
-        let poll = self.polls.fetch_add(1, Ordering::Relaxed);
-        Uuid::new_v5(&self.instance, &poll.to_be_bytes())
-    }
 }
 
 /// What is held right now.
@@ -84,45 +89,42 @@ struct Held {
     bytes: usize,
 }
 
-/// How a group's run ended.
-struct Ran {
-    group: String,
-    received: usize,
-    bytes: usize,
-}
-
 type Polls = JoinSet<Result<Vec<Delivery>, QueueError>>;
 
 impl Consumer {
     /// A consumer that runs `pipeline`; `instance` tells this process's polls from all others.
     pub fn new(pipeline: Arc<Pipeline>, limits: Limits, instance: Uuid) -> Self {
+        let hot = Arc::new(Breaker::default());
         Self {
             inbox: pipeline.inbox.clone(),
             leases: pipeline.leases.clone(),
             counters: pipeline.counters.clone(),
-            pipeline,
+            hot: hot.clone(),
+            runner: Arc::new(Runner { pipeline, hot, done: Done::default(), max_attempts: limits.attempts }),
             limits,
-            attempts: Attempts { instance, polls: AtomicU64::new(0) },
+            attempts: Attempts::of(instance),
         }
     }
 
     /// Runs until `stop`, then drains: no new poll, open polls return, running turns end, the rest is given back.
-    pub async fn run(&self, stop: CancellationToken) {
+    pub async fn run(&self, stop: Stop) {
         let mut held = Held::default();
         let mut polls: Polls = JoinSet::new();
         let mut runs: JoinSet<Ran> = JoinSet::new();
         let mut pollers = 1;
-        let mut heartbeat = interval(HEARTBEAT);
+        let mut heartbeat = interval(HEARTBEAT.min(self.leases.visibility() / HEARTBEATS));
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while !stop.is_cancelled() {
-            while polls.len() < pollers && self.has_room(&held, polls.len() + 1) {
+        while !stop.drain.is_cancelled() {
+            // while the hot store is away one poll at a time is the probe
+            let admitted = if self.hot.is_open() { 1 } else { pollers };
+            while polls.len() < admitted && self.has_room(&held, polls.len() + 1) && self.hot.admit().is_ok() {
                 polls.spawn(poll(self.inbox.clone(), self.attempts.next(), self.limits.wait));
             }
             self.show(&held, polls.len(), runs.len());
             tokio::select! {
                 biased;
-                () = stop.cancelled() => {}
-                Some(ran) = runs.join_next() => self.after(ran.ok(), &mut held, &mut runs, &stop),
+                () = stop.drain.cancelled() => {}
+                Some(ran) = runs.join_next() => self.after(ran.ok(), &mut held, &mut runs, &stop.drain),
                 Some(polled) = polls.join_next() => match polled {
                     Ok(Ok(deliveries)) => {
                         pollers = match deliveries.len() {
@@ -130,7 +132,7 @@ impl Consumer {
                             BATCH => (pollers + 1).min(self.limits.pollers),
                             _ => pollers,
                         };
-                        self.take(deliveries, &mut held, &mut runs, &stop);
+                        self.take(deliveries, &mut held, &mut runs, &stop.drain);
                     }
                     Ok(Err(failure)) => warn!(error = %failure, "receive failed; polling goes on after a pause"),
                     Err(failure) => error!(error = %failure, "a poll ended abnormally"),
@@ -138,7 +140,7 @@ impl Consumer {
                 _ = heartbeat.tick() => self.extend().await,
             }
         }
-        self.drain(held, polls, runs, heartbeat).await;
+        self.drain(held, polls, runs, heartbeat, stop.now).await;
     }
 
     /// One step: receives once and handles what came, to the end. Returns how many deliveries that were.
@@ -164,6 +166,8 @@ impl Consumer {
         counters.bytes_held.set(held.bytes);
         counters.groups_running.set(runs);
         counters.pollers.set(polls);
+        counters.leases_held.set(self.leases.count());
+        counters.hot_away.set(self.hot.is_open().into());
     }
 
     /// Whether `polls` full receives would still be within the limits.
@@ -182,16 +186,20 @@ impl Consumer {
         let mut idle = Vec::new();
         for delivery in deliveries {
             self.leases.take(delivery.receipt.clone());
+            let group = delivery.group_id.clone();
+            let waiting = held.groups.entry(group.clone()).or_insert_with(|| {
+                idle.push(group);
+                VecDeque::new()
+            });
+            // received again before its turn came: the new receipt is the one that counts
+            if let Some(earlier) = waiting.iter_mut().find(|waiting| waiting.message_id == delivery.message_id) {
+                self.leases.drop_lease(&earlier.receipt);
+                *earlier = delivery;
+                continue;
+            }
             held.deliveries += 1;
             held.bytes += delivery.body.len();
-            let group = delivery.group_id.clone();
-            held.groups
-                .entry(group.clone())
-                .or_insert_with(|| {
-                    idle.push(group);
-                    VecDeque::new()
-                })
-                .push_back(delivery);
+            waiting.push_back(delivery);
         }
         for group in idle {
             self.start(group, held, runs, stop);
@@ -204,8 +212,8 @@ impl Consumer {
             Some(waiting) if !waiting.is_empty() => {
                 let mut deliveries = Vec::from(waiting);
                 deliveries.sort_by_key(|delivery| delivery.sequence);
-                let (pipeline, stop) = (self.pipeline.clone(), stop.clone());
-                runs.spawn(run_group(pipeline, group, deliveries, stop));
+                let (runner, stop) = (self.runner.clone(), stop.clone());
+                runs.spawn(async move { runner.run(group, deliveries, stop).await });
             }
             _ => {
                 held.groups.remove(&group);
@@ -228,7 +236,7 @@ impl Consumer {
             let entries = batch.iter().map(|receipt| (receipt.clone(), self.leases.visibility())).collect();
             for (receipt, extended) in batch.iter().zip(self.inbox.edge().hide(entries).await) {
                 match extended {
-                    Ok(()) => self.leases.extended(receipt, asked_at),
+                    Ok(()) => self.leases.extended(receipt, asked_at.elapsed()),
                     Err(QueueError::LeaseLost) => self.leases.drop_lease(receipt),
                     Err(failure) => warn!(error = %failure, "a lease could not be extended"),
                 }
@@ -243,6 +251,7 @@ impl Consumer {
         mut polls: Polls,
         mut runs: JoinSet<Ran>,
         mut heartbeat: tokio::time::Interval,
+        now: CancellationToken,
     ) {
         info!(held = held.deliveries, polls = polls.len(), "stopping: no new polls");
         // a poll that is cut off may still take deliveries, and hide them: let each return
@@ -252,7 +261,8 @@ impl Consumer {
             self.show(&held, polls.len(), runs.len());
             tokio::select! {
                 biased;
-                () = tokio::time::sleep_until(until) => break,
+                () = sleep_until(until) => break,
+                () = now.cancelled() => break,
                 Some(polled) = polls.join_next() => if let Ok(Ok(deliveries)) = polled { late.extend(deliveries) },
                 Some(_) = runs.join_next() => {}
                 _ = heartbeat.tick() => self.extend().await,
@@ -268,137 +278,13 @@ impl Consumer {
         for (_, mut deliveries) in groups {
             deliveries.sort_by_key(|delivery| delivery.sequence);
             let receipts = deliveries.into_iter().map(|delivery| delivery.receipt).collect();
-            release(&self.pipeline, receipts, Duration::ZERO).await;
+            self.runner.release(receipts, Duration::ZERO).await;
         }
         let cut_off = self.leases.held();
         if !cut_off.is_empty() {
-            release(&self.pipeline, cut_off, Duration::ZERO).await;
+            self.runner.release(cut_off, Duration::ZERO).await;
         }
         self.show(&Held::default(), 0, 0);
         info!(unfinished, "stopped");
-    }
-}
-
-/// One long poll. An answer lost on the way is asked for again by the same attempt id, else its groups stay hidden (fact F8).
-async fn poll(inbox: Arc<Inbox>, attempt: Uuid, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
-    let pauses = ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(200))
-        .with_max_delay(Duration::from_secs(20))
-        .with_max_times(3)
-        .with_jitter_seed(attempt.as_u64_pair().1)
-        .with_jitter();
-    let mut pauses = pauses.build();
-    loop {
-        match inbox.edge().receive(attempt, wait).await {
-            Err(failure) => match pauses.next() {
-                Some(pause) => {
-                    debug!(error = %failure, "receive failed; asking again for the same deliveries");
-                    sleep(pause).await;
-                }
-                None => return Err(failure),
-            },
-            received => return received,
-        }
-    }
-}
-
-/// Handles a group's deliveries in order, turn by turn. A failure stops this group only, and gives back what is left.
-async fn run_group(pipeline: Arc<Pipeline>, group: String, deliveries: Vec<Delivery>, stop: CancellationToken) -> Ran {
-    let received = deliveries.len();
-    let bytes = deliveries.iter().map(|delivery| delivery.body.len()).sum();
-    let mut works: Vec<Work> = deliveries.into_iter().map(Work::from).collect();
-    while !works.is_empty() {
-        if stop.is_cancelled() {
-            release(&pipeline, receipts(&works), Duration::ZERO).await;
-            break;
-        }
-        let trace = works[0].trace.map(display);
-        let span = info_span!("turn", sqs.message_id = works[0].delivery.message_id, trace_id = trace);
-        let begun = Instant::now();
-        let turn = AssertUnwindSafe(pipeline.turn(&works).instrument(span)).catch_unwind().await;
-        pipeline.counters.turn_duration.record(begun.elapsed());
-        match turn {
-            Ok(Ok(settled)) => drop(works.drain(..settled)),
-            Ok(Err(Failure::LeaseLost)) => {
-                warn!(deliveries = works.len(), "a lease was lost: the group is left to whoever holds it now");
-                pipeline.counters.leases_lost.add(works.len());
-                works.iter().for_each(|work| pipeline.leases.drop_lease(&work.delivery.receipt));
-                break;
-            }
-            Ok(Err(failure)) => {
-                let pause = pause(&works[0].delivery);
-                warn!(error = %failure, pause_secs = pause.as_secs(), deliveries = works.len(), "turn failed; the group waits");
-                release(&pipeline, receipts(&works), pause).await;
-                break;
-            }
-            Err(_panic) => {
-                let pause = pause(&works[0].delivery);
-                error!(pause_secs = pause.as_secs(), deliveries = works.len(), "turn panicked; the group waits");
-                release(&pipeline, receipts(&works), pause).await;
-                break;
-            }
-        }
-    }
-    Ran { group, received, bytes }
-}
-
-fn receipts(works: &[Work]) -> Vec<Receipt> {
-    works.iter().map(|work| work.delivery.receipt.clone()).collect()
-}
-
-/// Gives deliveries of one group back: the head after `pause`, the rest at once. The hidden head holds the group (fact F2).
-///
-/// All in one call: an emulator or a service that sees them one by one may hand out a later one first.
-async fn release(pipeline: &Pipeline, receipts: Vec<Receipt>, pause: Duration) {
-    pipeline.counters.released.add(receipts.len());
-    // beyond one batch the last go first, so that the head is never visible before those behind it
-    let mut hidden: Vec<(Receipt, Duration)> = receipts
-        .into_iter()
-        .enumerate()
-        .map(|(n, receipt)| (receipt, if n == 0 { pause } else { Duration::ZERO }))
-        .collect();
-    while !hidden.is_empty() {
-        let batch = hidden.split_off((hidden.len() - 1) / BATCH * BATCH);
-        batch.iter().for_each(|(receipt, _)| pipeline.leases.drop_lease(receipt));
-        match timeout(LAST_CALL, pipeline.inbox.edge().hide(batch)).await {
-            Ok(results) => {
-                for failure in results.into_iter().filter_map(Result::err).filter(|e| *e != QueueError::LeaseLost) {
-                    warn!(error = %failure, "a delivery could not be given back; it returns when its visibility ends");
-                }
-            }
-            Err(_) => warn!("deliveries could not be given back in time; they return when their visibility ends"),
-        }
-    }
-}
-
-/// How long a failed head waits: 4, 8, 16 … 900 seconds by receipts so far, ±50 %, spread by the message's own id.
-fn pause(head: &Delivery) -> Duration {
-    let base = 2u64.saturating_pow(head.receive_count.min(16) + 1).clamp(4, 900);
-    let spread = Uuid::new_v5(&Uuid::NAMESPACE_OID, head.receipt.0.as_bytes()).as_u64_pair().1 % 1000;
-    Duration::from_millis(base * (500 + spread))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::Sequence;
-
-    #[test]
-    fn a_failing_head_waits_longer_each_time_and_never_longer_than_sqs_likes() {
-        let pause_at = |receive_count| {
-            pause(&Delivery {
-                message_id: "m".into(),
-                receipt: Receipt("r".into()),
-                group_id: "g".into(),
-                sequence: Sequence(1),
-                sent_at: chrono::DateTime::UNIX_EPOCH,
-                receive_count,
-                body: "".into(),
-                attributes: Default::default(),
-            })
-        };
-        let pauses: Vec<Duration> = (1..=100).map(pause_at).collect();
-        assert!(pauses.windows(2).all(|pair| pair[0] <= pair[1]));
-        assert!(pauses[0] >= Duration::from_secs(2) && pauses[99] <= Duration::from_secs(1350));
     }
 }

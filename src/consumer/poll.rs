@@ -1,0 +1,56 @@
+//! One long poll, and its name.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::time::sleep;
+use tracing::debug;
+use uuid::Uuid;
+
+use crate::queue::{Delivery, Inbox, QueueError};
+
+/// Names of this process's polls: each its own, and the same again when an answer was lost.
+pub(super) struct Attempts {
+    instance: Uuid,
+    polls: AtomicU64,
+}
+
+impl Attempts {
+    pub(super) fn of(instance: Uuid) -> Self {
+        Self { instance, polls: AtomicU64::new(0) }
+    }
+
+    pub(super) fn next(&self) -> Uuid {
+        let poll = self.polls.fetch_add(1, Ordering::Relaxed);
+        Uuid::new_v5(&self.instance, &poll.to_be_bytes())
+    }
+}
+
+/// Polls. An answer lost on the way is asked for again by the same attempt id, else its groups stay hidden (fact F8).
+pub(super) async fn poll(inbox: Arc<Inbox>, attempt: Uuid, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+    let pauses = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_delay(Duration::from_secs(20))
+        .with_max_times(3)
+        .with_jitter_seed(attempt.as_u64_pair().1)
+        .with_jitter();
+    let mut pauses = pauses.build();
+    loop {
+        match inbox.edge().receive(attempt, wait).await {
+            Err(failure) => match pauses.next() {
+                Some(pause) => {
+                    debug!(error = %failure, "receive failed; asking again for the same deliveries");
+                    sleep(pause).await;
+                }
+                None => return Err(failure),
+            },
+            received => return received,
+        }
+    }
+}
