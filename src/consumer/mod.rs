@@ -128,6 +128,7 @@ impl Consumer {
             while polls.len() < admitted && self.has_room(&held, polls.len() + 1) && self.hot.admit().is_ok() {
                 polls.spawn(poll(self.inbox.clone(), self.attempts.next(), self.limits.wait));
             }
+            self.show(&held, polls.len(), runs.len());
             tokio::select! {
                 biased;
                 () = stop.drain.cancelled() => {}
@@ -163,6 +164,18 @@ impl Consumer {
             self.after(ran.ok(), &mut held, &mut runs, &stop);
         }
         Ok(received)
+    }
+
+    /// A round of the loop: it turns, and this is what it holds.
+    fn show(&self, held: &Held, polls: usize, runs: usize) {
+        let counters = &self.counters;
+        counters.rounds.add(1);
+        counters.deliveries_held.set(held.deliveries);
+        counters.bytes_held.set(held.bytes);
+        counters.groups_running.set(runs);
+        counters.pollers.set(polls);
+        counters.leases_held.set(self.leases.count());
+        counters.hot_away.set(self.hot.is_open().into());
     }
 
     /// Whether `polls` full receives would still be within the limits.
@@ -254,6 +267,7 @@ impl Consumer {
         let (mut unfinished, mut hurried) = (0, false);
         let mut until = Instant::now() + self.limits.drain.max(self.limits.wait) + LAST_CALL;
         while !(polls.is_empty() && runs.is_empty()) {
+            self.show(&held, polls.len(), runs.len());
             tokio::select! {
                 biased;
                 () = sleep_until(until) => break,
@@ -285,6 +299,7 @@ impl Consumer {
         if !cut_off.is_empty() {
             self.runner.release(cut_off, Duration::ZERO).await;
         }
+        self.show(&Held::default(), 0, 0);
         info!(unfinished, "stopped");
     }
 }
