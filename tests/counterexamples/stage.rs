@@ -105,14 +105,15 @@ impl Stage {
             _ => Arc::new(Broken { hot, last: Mutex::default() }),
         };
         let inbox = Arc::new(Inbox::over(Arc::new(ModelQueue(link.clone())), Duration::from_millis(10)));
-        let clock = SkewedClock { world: self.world.clone(), ahead: TimeDelta::zero() };
+        let clock = Arc::new(SkewedClock { world: self.world.clone(), ahead: TimeDelta::zero() });
         let pipeline = Arc::new(Pipeline {
             hot: Hot::over(Arc::new(Gated { store, gates: gates.clone() }), Duration::from_millis(3)),
             archive: Arc::new(ModelArchive(link)),
             inbox,
-            leases: Arc::new(Leases::new(leases, Duration::from_secs(300), Arc::new(clock))),
+            leases: Arc::new(Leases::new(leases, Duration::from_secs(300), clock.clone())),
             policy: POLICY,
             counters: Arc::new(Counters::default()),
+            clock,
         });
         let instance = Uuid::from_u128(u128::from(self.daemons));
         Daemon { consumer: Arc::new(Consumer::new(pipeline, LIMITS, instance)), gates, alive }
