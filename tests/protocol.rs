@@ -144,7 +144,9 @@ fn an_overtaken_close_reorders_unless_the_look_sees_what_is_behind() {
     let broken = found.violation.as_ref().map(|(invariant, trace)| (*invariant, trace.len()));
     assert_eq!(broken, Some((Invariant::I3, 44)), "{}", told(&shipped, &found));
     println!("{}", told(&shipped, &found));
-
+    if !big() {
+        return;
+    }
     let proposed = Model { looks_behind: true, ..shipped };
     let found = searched(&proposed);
     assert!(found.complete, "{}", told(&proposed, &found));

@@ -3,7 +3,7 @@
 use super::{
     environment::Environment,
     rules::Broken,
-    state::{Body, Call, Entry, Ghost, Head, Replica, State, Status, Work, bit},
+    state::{Body, Call, Entry, Ghost, Head, Replica, Run, State, Status, Work, bit},
 };
 
 /// Something that happens.
@@ -70,6 +70,10 @@ pub enum Outcome {
     Late,
     /// Answered from before the last write (a broken rule).
     Stale,
+    /// A failed turn gives everything back.
+    GivesUp,
+    /// A failed turn is dead-lettered.
+    Buries,
 }
 
 /// What a due command finds: the model has no clock, so each may be.
@@ -172,9 +176,13 @@ impl Model {
     }
 
     fn calls(&self, state: &State, replica: u8, actions: &mut Vec<Action>) {
-        let Replica { call, works } = state.replicas[usize::from(replica)];
+        let Replica { call, works, .. } = state.replicas[usize::from(replica)];
         let (items, write) = match call {
             Call::Idle => return,
+            Call::Failed(durable) => {
+                self.verdicts(state, replica, durable, actions);
+                return;
+            }
             Call::ReadHead | Call::Look(_) | Call::Verify(..) | Call::Page(_) => (1, false),
             Call::Put(_, run) | Call::Delete(run) => (run.pending, true),
             _ => (1, true),
@@ -210,6 +218,19 @@ impl Model {
             if state.left.ghosts > 0 && may_land {
                 push(Outcome::Late);
             }
+        }
+        if state.left.crashes > 0 {
+            actions.push(Action::Crash { replica });
+        }
+    }
+
+    /// What may be done about a failed turn: try again within the receipt, give up, or dead-letter.
+    fn verdicts(&self, state: &State, replica: u8, durable: u8, actions: &mut Vec<Action>) {
+        let mut push = |outcome| actions.push(Action::Call { replica, item: 0, outcome });
+        push(Outcome::Done);
+        push(Outcome::GivesUp);
+        if self.environment.dead_letters && durable == 0 {
+            push(Outcome::Buries);
         }
         if state.left.crashes > 0 {
             actions.push(Action::Crash { replica });
@@ -267,6 +288,7 @@ impl Model {
             Action::Bury { sequence } => {
                 let place = s.queue.iter().position(|entry| entry.sequence == sequence)?;
                 let entry = s.queue.remove(place);
+                forget(s, sequence);
                 if let Body::Message { event, .. } = entry.body {
                     s.unordered |= bit(event);
                 }
@@ -279,6 +301,7 @@ impl Model {
             Action::Crash { replica } => {
                 s.left.crashes -= 1;
                 give_back(s, replica);
+                s.replicas[usize::from(replica)].done = 0;
             }
             Action::Land { place } => match s.ghosts.remove(usize::from(place)) {
                 Ghost::Put(row) => {
@@ -307,7 +330,7 @@ impl Model {
             entry.received += u8::from(self.environment.dead_letters);
             taking.works.push(Work { sequence: entry.sequence, body: entry.body, ours: true });
         }
-        taking.call = Call::ReadHead;
+        begin(taking);
     }
 
     /// Writes the head if the stored one is at the version before it. Returns whether it was written.
@@ -343,5 +366,31 @@ fn show(s: &mut State, sequence: u8) {
 pub fn give_back(s: &mut State, replica: u8) {
     let works = s.replicas[usize::from(replica)].works;
     works.iter().filter(|work| work.ours).for_each(|work| show(s, work.sequence));
-    s.replicas[usize::from(replica)] = Replica::default();
+    let done = s.replicas[usize::from(replica)].done;
+    s.replicas[usize::from(replica)] = Replica { done, ..Replica::default() };
+}
+
+/// A turn begins.
+pub fn begin(replica: &mut Replica) {
+    replica.alone = false;
+    replica.call = match replica.works.first() {
+        None => Call::Idle,
+        Some(work) if replica.done & (1 << work.sequence) != 0 => ack(1),
+        Some(_) => Call::ReadHead,
+    };
+}
+
+/// A message has left the queue.
+pub fn forget(s: &mut State, sequence: u8) {
+    s.replicas.iter_mut().for_each(|replica| replica.done &= !(1 << sequence));
+}
+
+/// So many deliveries, side by side.
+pub fn run_of(length: u8) -> Run {
+    Run { length, pending: (1 << length) - 1, ..Run::default() }
+}
+
+/// Their deletes.
+pub fn ack(length: u8) -> Call {
+    Call::Delete(run_of(length))
 }

@@ -4,7 +4,7 @@
 //! a replica may sleep right after it, so nothing may rest on it.
 
 use super::{
-    actions::{Choice, Model, Outcome, give_back},
+    actions::{Choice, Model, Outcome, ack, begin, forget, give_back, run_of},
     rules::Broken,
     state::{
         Body, Call, ConversationId, Ghost, Goal, Head, Kind, Notice, Reading, Row, Run, State, Status, Stretch, Then,
@@ -12,21 +12,13 @@ use super::{
     },
 };
 
-fn run_of(length: u8) -> Run {
-    Run { length, pending: (1 << length) - 1, failed: false }
-}
-
-fn ack(length: u8) -> Call {
-    Call::Delete(run_of(length))
-}
-
 impl Model {
     /// The next call of a replica ends.
     pub fn call(&self, s: &mut State, replica: u8, item: u8, outcome: Outcome) {
         match outcome {
             Outcome::Refused | Outcome::Lost | Outcome::Repeated => s.left.net -= 1,
             Outcome::Late => s.left.ghosts -= 1,
-            Outcome::Done | Outcome::Chose(_) | Outcome::Stale => {}
+            _ => {}
         }
         let applied = matches!(outcome, Outcome::Done | Outcome::Chose(_) | Outcome::Lost | Outcome::Repeated);
         let answered = matches!(outcome, Outcome::Done | Outcome::Chose(_) | Outcome::Stale);
@@ -39,6 +31,18 @@ impl Model {
             Call::Delete(run) => {
                 self.delete(s, replica, item, applied, answered, run);
                 return;
+            }
+            Call::Failed(durable) => {
+                self.after_failure(s, replica, durable, outcome);
+                return;
+            }
+            Call::Keep => {
+                let body = s.replicas[at].works[0].body;
+                if applied {
+                    s.unordered |= event_of(body);
+                    s.dead.push(body);
+                }
+                s.replicas[at].call = ack(1);
             }
             Call::WriteHead(head, then) if applied => {
                 let written = self.write_head(s, head) && outcome != Outcome::Repeated;
@@ -83,7 +87,7 @@ impl Model {
             _ => {}
         }
         if !answered && outcome != Outcome::Repeated {
-            self.fail(s, replica, 1);
+            self.fail(s, replica, 1, 0);
         }
     }
 
@@ -173,8 +177,9 @@ impl Model {
 
     /// Puts the first message, and those behind it that the conversation takes as it is, side by side.
     fn append(&self, s: &State, replica: u8, head: &Head) -> Call {
-        let behind = s.replicas[usize::from(replica)].works.iter().skip(1).take_while(|work| match work.body {
-            Body::Message { occurred, .. } => !self.belongs(&head.previous, occurred),
+        let replica = &s.replicas[usize::from(replica)];
+        let behind = replica.works.iter().skip(1).take_while(|work| match work.body {
+            Body::Message { occurred, .. } => !replica.alone && !self.belongs(&head.previous, occurred),
             _ => false,
         });
         Call::Put(head.conversation, run_of(1 + behind.count() as u8))
@@ -209,7 +214,7 @@ impl Model {
         let failed = run.failed || outcome != Outcome::Done;
         let run = Run { pending: run.pending & !bit(item), failed, ..run };
         s.replicas[at].call = match run.pending {
-            0 if failed => return self.fail(s, replica, run.length),
+            0 if failed => return self.fail(s, replica, run.length, 0),
             0 if self.broken.is(Broken::Verify) => ack(run.length),
             0 => Call::Verify(conversation, Run { failed: false, ..run }),
             _ => Call::Put(conversation, run),
@@ -322,21 +327,31 @@ impl Model {
         let work = s.replicas[at].works[usize::from(item)];
         let place = s.queue.iter().position(|entry| entry.sequence == work.sequence);
         let ours = work.ours || self.environment.unfenced;
-        match place {
-            Some(place) if applied && ours => {
-                s.queue.remove(place);
-            }
-            _ => {}
+        if let Some(place) = place.filter(|_| applied && ours) {
+            s.queue.remove(place);
+            forget(s, work.sequence);
         }
         // deleting what is gone already is a success
-        let deleted = answered && (ours || place.is_none());
-        let run = Run { pending: run.pending & !bit(item), failed: run.failed || !deleted, ..run };
+        let lost = answered && !ours && place.is_some();
+        let pending = run.pending & !bit(item);
+        let run = Run { pending, failed: run.failed || !answered, lost: run.lost || lost, ..run };
         if run.pending != 0 {
             s.replicas[at].call = Call::Delete(run);
-        } else if run.failed && !self.broken.is(Broken::ConfirmedDelete) {
-            self.fail(s, replica, run.length);
-        } else {
+            return;
+        }
+        if !(run.failed || run.lost) || self.broken.is(Broken::ConfirmedDelete) {
             self.next_turn(s, replica, run.length);
+            return;
+        }
+        for n in 0..usize::from(run.length) {
+            let sequence = s.replicas[at].works[n].sequence;
+            if s.queue.iter().any(|entry| entry.sequence == sequence) {
+                s.replicas[at].done |= 1 << sequence;
+            }
+        }
+        match run.lost {
+            true => give_back(s, replica),
+            false => self.fail(s, replica, run.length, run.length),
         }
     }
 
@@ -348,18 +363,25 @@ impl Model {
                 entry.hidden = false;
             }
         }
-        if s.replicas[at].works.is_empty() {
-            s.replicas[at] = Default::default();
-        } else {
-            s.replicas[at].call = Call::ReadHead;
-        }
+        begin(&mut s.replicas[at]);
     }
 
-    fn fail(&self, s: &mut State, replica: u8, turn: u8) {
+    /// A turn failed; so many of its deliveries are durable.
+    fn fail(&self, s: &mut State, replica: u8, turn: u8, durable: u8) {
         if self.broken.is(Broken::StrictOrder) {
             self.next_turn(s, replica, turn);
         } else {
-            give_back(s, replica);
+            s.replicas[usize::from(replica)].call = Call::Failed(durable);
+        }
+    }
+
+    fn after_failure(&self, s: &mut State, replica: u8, durable: u8, outcome: Outcome) {
+        let failed = &mut s.replicas[usize::from(replica)];
+        match outcome {
+            Outcome::GivesUp => give_back(s, replica),
+            Outcome::Buries => failed.call = Call::Keep,
+            _ if durable > 0 => failed.call = ack(durable),
+            _ => (failed.call, failed.alone) = (Call::ReadHead, true),
         }
     }
 }

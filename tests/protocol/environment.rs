@@ -116,7 +116,6 @@ pub fn big() -> Vec<Environment> {
                     "unfenced" => b.crashes = 2,
                     "two groups" => (b.expiries, b.closes) = (1, 2),
                     "timer" => b.crashes = 1,
-                    "mix" => b.closes = 2,
                     _ => {}
                 }
             })
@@ -124,7 +123,8 @@ pub fn big() -> Vec<Environment> {
         .collect();
     environments.push(with("dlq, batches", |e| {
         e.dead_letters = true;
-        (e.budget.expiries, e.budget.crashes, e.budget.net, e.budget.ghosts) = (2, 1, 1, 1);
+        e.budget.closes = 1;
+        (e.budget.expiries, e.budget.crashes, e.budget.net, e.budget.ghosts) = (1, 1, 1, 1);
     }));
     environments.push(with("groups, resend", |e| {
         (e.two_groups, e.dead_letters) = (true, true);

@@ -159,6 +159,8 @@ pub struct Run {
     /// Those whose call has not ended, as bits.
     pub pending: u8,
     pub failed: bool,
+    /// Whether a delete was refused: the lease is gone.
+    pub lost: bool,
 }
 
 /// Why pages are read.
@@ -219,6 +221,10 @@ pub enum Call {
     /// Append the first messages held to a conversation that closed.
     Append(ConversationId, u8),
     Delete(Run),
+    /// The turn failed; so many of its deliveries are durable all the same. No call: what is done about it is local.
+    Failed(u8),
+    /// Keep the first delivery in the dead-letter queue; then it is deleted.
+    Keep,
 }
 
 /// A replica at work on one group.
@@ -226,6 +232,10 @@ pub enum Call {
 pub struct Replica {
     pub call: Call,
     pub works: List<Work, 3>,
+    /// A turn that is tried again takes its first delivery alone.
+    pub alone: bool,
+    /// Deliveries in the queue that are durable and could not be deleted, as bits by sequence number: they are not run again.
+    pub done: u16,
 }
 
 /// What may still happen.

@@ -84,7 +84,8 @@ fn said(state: &State, action: Action) -> String {
             Ghost::Nothing => String::new(),
         },
         Action::Call { replica, item, outcome } => {
-            format!("{} {}{}", name(replica), call(state, replica, item, outcome), ended(outcome))
+            let failed = matches!(state.replicas[usize::from(replica)].call, Call::Failed(_));
+            format!("{} {}{}", name(replica), call(state, replica, item, outcome), ended(outcome, failed))
         }
     }
 }
@@ -114,12 +115,17 @@ fn call(state: &State, replica: u8, item: u8, outcome: Outcome) -> String {
             format!("appends {} late to {conversation}", which.join(" "))
         }
         Call::Delete(_) => format!("deletes {}", work(item)),
+        Call::Failed(_) => "failed".to_owned(),
+        Call::Keep => format!("dead-letters {}", work(0)),
     }
 }
 
-fn ended(outcome: Outcome) -> &'static str {
+fn ended(outcome: Outcome, failed: bool) -> &'static str {
     match outcome {
+        Outcome::Done if failed => ", and tries again",
         Outcome::Done | Outcome::Chose(Choice::Close) => "",
+        Outcome::GivesUp => ", and gives up",
+        Outcome::Buries => " too often",
         Outcome::Chose(Choice::LookAgain) => ", to look again later",
         Outcome::Chose(Choice::Checkpoint) => ", to checkpoint",
         Outcome::Refused => ": no answer, not done",
