@@ -28,6 +28,9 @@ use stores::Stores;
 /// Bodies archived together, on average.
 const BATCH: u64 = 50;
 
+/// Batches after which the stores are made anew: emulators look through all that a thread ever had.
+const RENEWED: u64 = 30;
+
 fn number(variable: &str, otherwise: u64) -> u64 {
     env::var(variable).ok().and_then(|value| value.parse().ok()).unwrap_or(otherwise)
 }
@@ -66,7 +69,8 @@ fn whatever_is_accepted_is_kept() {
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
 
-    let ((messages, seeds), stores) = (bodies::seeds(), Stores::build());
+    let (messages, seeds) = bodies::seeds();
+    let stores = RefCell::new((0, Stores::build()));
     let counts = RefCell::new(BTreeMap::<&str, u64>::new());
     let recipes = vec(mutation::any_recipe(messages, seeds.len()), 1..2 * BATCH as usize);
     let tried = runner.run(&recipes, |recipes| {
@@ -76,6 +80,11 @@ fn whatever_is_accepted_is_kept() {
             let decoded = lawfully_decoded(&body, number as u32).map_err(TestCaseError::fail)?;
             *counts.borrow_mut().entry(verdict(&decoded)).or_default() += 1;
             accepted.extend(decoded);
+        }
+        let (batches, stores) = &mut *stores.borrow_mut();
+        *batches += 1;
+        if *batches % RENEWED == 0 {
+            *stores = Stores::build();
         }
         let kept = stores.keep(accepted).map_err(TestCaseError::fail)?;
         *counts.borrow_mut().entry("kept as messages").or_default() += kept as u64;

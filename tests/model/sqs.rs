@@ -126,7 +126,10 @@ impl SqsState {
             }
         }
         let found = deliveries.iter().filter_map(|(group, id, _)| self.delivery(group, *id)).collect();
-        self.attempts.insert(attempt, Attempt { at: now, taken: deliveries });
+        // an attempt that took nothing goes on: what is sent while a long poll waits, it takes
+        if !deliveries.is_empty() {
+            self.attempts.insert(attempt, Attempt { at: now, taken: deliveries });
+        }
         found
     }
 
