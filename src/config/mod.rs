@@ -57,6 +57,7 @@ settings! {
     VISIBILITY = "CONVERSATIOND_VISIBILITY_SECONDS", "seconds", "60", "lease of a delivery; extended while it is worked on";
     LONGEST_LEASE = "CONVERSATIOND_LONGEST_LEASE_SECONDS", "seconds", "900", "a delivery held longer is given up to others";
     ATTEMPTS = "CONVERSATIOND_ATTEMPTS", "attempts", "8", "failed attempts after which a delivery goes to the dead-letter queue; outages do not count";
+    RETRIES = "CONVERSATIOND_RETRIES", "tries", "3", "further tries of what failed before it goes back to the queue, within about a second";
     POLLERS = "CONVERSATIOND_POLLERS", "polls", "8", "polls at once under load; one when quiet";
     IN_FLIGHT = "CONVERSATIOND_IN_FLIGHT", "deliveries", "500", "deliveries held at once";
     IN_FLIGHT_BYTES = "CONVERSATIOND_IN_FLIGHT_BYTES", "bytes", "100663296", "bytes of deliveries held at once; a poll reserves 10 MiB of it";
@@ -304,6 +305,7 @@ impl Config {
                 bytes: reader.number(IN_FLIGHT_BYTES, 10 * 1_048_576, usize::MAX / 2),
                 drain: reader.seconds(DRAIN, 1, 600),
                 attempts: reader.number(ATTEMPTS, 1, 1000),
+                retries: reader.number(RETRIES, 0, 3),
             },
             linger: Duration::from_millis(reader.number(LINGER, 0, 1000)),
             delete_linger: Duration::from_millis(reader.number(DELETE_LINGER, 0, 1000)),

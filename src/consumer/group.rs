@@ -39,6 +39,8 @@ pub(super) struct Runner {
     pub(super) done: Done,
     /// Failed attempts after which a delivery is dead.
     pub(super) max_attempts: u32,
+    /// Tries within one receipt after the first.
+    pub(super) retries: usize,
 }
 
 /// How a group's run ended.
@@ -112,7 +114,7 @@ impl Runner {
                 return Err(Failed { failure: Failure::Exhausted, attempts });
             }
         }
-        let (mut pauses, mut applied) = (RETRIES.into_iter(), 0);
+        let (mut pauses, mut applied) = (RETRIES.into_iter().take(self.retries), 0);
         loop {
             let failure = match self.attempt(works, applied).await {
                 Ok(settled) => {

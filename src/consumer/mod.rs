@@ -57,6 +57,8 @@ pub struct Limits {
     pub drain: Duration,
     /// Failed attempts after which a delivery goes to the dead-letter queue.
     pub attempts: u32,
+    /// Further tries of a turn within one receipt, after short pauses; at most three.
+    pub retries: usize,
 }
 
 /// Asks the consumer to end.
@@ -100,7 +102,13 @@ impl Consumer {
             leases: pipeline.leases.clone(),
             counters: pipeline.counters.clone(),
             hot: hot.clone(),
-            runner: Arc::new(Runner { pipeline, hot, done: Done::default(), max_attempts: limits.attempts }),
+            runner: Arc::new(Runner {
+                pipeline,
+                hot,
+                done: Done::default(),
+                max_attempts: limits.attempts,
+                retries: limits.retries,
+            }),
             limits,
             attempts: Attempts::of(instance),
         }
@@ -256,19 +264,26 @@ impl Consumer {
         info!(held = held.deliveries, polls = polls.len(), "stopping: no new polls");
         // a poll that is cut off may still take deliveries, and hide them: let each return
         let mut late = Vec::new();
-        let until = Instant::now() + self.limits.drain.max(self.limits.wait) + LAST_CALL;
+        let (mut unfinished, mut hurried) = (0, false);
+        let mut until = Instant::now() + self.limits.drain.max(self.limits.wait) + LAST_CALL;
         while !(polls.is_empty() && runs.is_empty()) {
             self.show(&held, polls.len(), runs.len());
             tokio::select! {
                 biased;
                 () = sleep_until(until) => break,
-                () = now.cancelled() => break,
+                // turns end here and now; a poll left open would take again what is given back, and hide it (kombu #2049)
+                () = now.cancelled(), if !hurried => {
+                    hurried = true;
+                    until = until.min(Instant::now() + self.limits.wait + LAST_CALL);
+                    unfinished = runs.len();
+                    runs.shutdown().await;
+                }
                 Some(polled) = polls.join_next() => if let Ok(Ok(deliveries)) = polled { late.extend(deliveries) },
                 Some(_) = runs.join_next() => {}
                 _ = heartbeat.tick() => self.extend().await,
             }
         }
-        let unfinished = runs.len();
+        unfinished += runs.len();
         runs.shutdown().await;
         late.extend(std::mem::take(&mut held.groups).into_values().flatten());
         let mut groups: BTreeMap<String, Vec<Delivery>> = BTreeMap::new();
