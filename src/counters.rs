@@ -163,7 +163,7 @@ metrics! {
         archive_away = "conversationd.archive.away", "1";
     }
     histograms {
-        /// Time a turn took, whether it ended well or not; a turn settles one delivery, or a run of chat messages.
+        /// Time of a turn, each try by itself, whatever its end; a turn is one delivery, or a run of chat messages.
         turn_duration = "messaging.process.duration", "s", TURN_BOUNDS, PROCESS;
         /// Age of a delivery when it was settled: since the queue took it, tries and waits included.
         queue_age = "conversationd.queue.age", "s", AGE_BOUNDS;
