@@ -50,6 +50,13 @@ pub(super) struct Ran {
     pub(super) bytes: usize,
 }
 
+impl Ran {
+    pub(super) fn of(group: String, deliveries: &[Delivery]) -> Self {
+        let bytes = deliveries.iter().map(|delivery| delivery.body.len()).sum();
+        Self { group, received: deliveries.len(), bytes }
+    }
+}
+
 /// What a failed turn means for its group.
 enum Verdict {
     /// Leave everything to whoever holds the deliveries now.
@@ -61,10 +68,17 @@ enum Verdict {
 }
 
 impl Runner {
-    /// Runs a group's deliveries.
-    pub(super) async fn run(&self, group: String, deliveries: Vec<Delivery>, stop: CancellationToken) -> Ran {
-        let received = deliveries.len();
-        let bytes = deliveries.iter().map(|delivery| delivery.body.len()).sum();
+    /// Runs a group's deliveries. Whatever happens in there, the group goes on afterwards, and so does the daemon.
+    pub(super) async fn run_to_the_end(&self, deliveries: Vec<Delivery>, stop: CancellationToken) {
+        let held: Vec<Receipt> = deliveries.iter().map(|delivery| delivery.receipt.clone()).collect();
+        let pause = deliveries.first().map_or(Duration::ZERO, |head| pause(head, head.receive_count));
+        if AssertUnwindSafe(self.run(deliveries, stop)).catch_unwind().await.is_err() {
+            error!(deliveries = held.len(), "a group's run panicked; the group waits");
+            self.release(held, pause).await;
+        }
+    }
+
+    async fn run(&self, deliveries: Vec<Delivery>, stop: CancellationToken) {
         let mut works: Vec<Work> = deliveries.into_iter().map(Work::from).collect();
         while !works.is_empty() {
             if stop.is_cancelled() {
@@ -95,7 +109,6 @@ impl Runner {
                 }
             }
         }
-        Ran { group, received, bytes }
     }
 
     /// One turn, with its tries. What was applied and could not be deleted is remembered, so as not to run again.

@@ -220,8 +220,12 @@ impl Consumer {
             Some(waiting) if !waiting.is_empty() => {
                 let mut deliveries = Vec::from(waiting);
                 deliveries.sort_by_key(|delivery| delivery.sequence);
+                let ran = Ran::of(group, &deliveries);
                 let (runner, stop) = (self.runner.clone(), stop.clone());
-                runs.spawn(async move { runner.run(group, deliveries, stop).await });
+                runs.spawn(async move {
+                    runner.run_to_the_end(deliveries, stop).await;
+                    ran
+                });
             }
             _ => {
                 held.groups.remove(&group);

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
+    operation::query::builders::QueryFluentBuilder,
     types::{AttributeValue, KeysAndAttributes, PutRequest, ReturnValue, WriteRequest},
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -45,6 +46,17 @@ impl DynamoStore {
     /// What a batch left undone is tried again, as AWS asks, with growing pauses; what remains then is the caller's to retry.
     fn pauses() -> impl Iterator<Item = Duration> {
         ExponentialBuilder::default().with_min_delay(Duration::from_millis(50)).with_max_times(4).with_jitter().build()
+    }
+
+    /// The query for a conversation's messages.
+    fn messages(&self, thread: &ThreadKey, conversation: ConversationId) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk and begins_with(sk, :messages)")
+            .expression_attribute_values(":pk", text(thread.as_str()))
+            .expression_attribute_values(":messages", text(item::messages_of(conversation)))
     }
 
     async fn write_items(&self, items: &[Item]) -> Result<(), HotError> {
@@ -159,13 +171,7 @@ impl HotStore for DynamoStore {
                 .take()
                 .map(|Cursor(sk)| HashMap::from([(PK.to_owned(), text(thread.as_str())), (SK.to_owned(), text(sk))]));
             let got = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .consistent_read(true)
-                .key_condition_expression("pk = :pk and begins_with(sk, :messages)")
-                .expression_attribute_values(":pk", text(thread.as_str()))
-                .expression_attribute_values(":messages", text(item::messages_of(conversation)))
+                .messages(thread, conversation)
                 .limit(PAGE_MESSAGES)
                 .set_exclusive_start_key(start)
                 .send()
@@ -188,13 +194,7 @@ impl HotStore for DynamoStore {
         conversation: ConversationId,
     ) -> Result<Option<DateTime<Utc>>, HotError> {
         let got = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk and begins_with(sk, :messages)")
-            .expression_attribute_values(":pk", text(thread.as_str()))
-            .expression_attribute_values(":messages", text(item::messages_of(conversation)))
+            .messages(thread, conversation)
             .projection_expression(RECEIVED_AT)
             .scan_index_forward(false)
             .limit(1)
