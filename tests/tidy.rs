@@ -28,7 +28,7 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("config", &["consumer", "domain"]),
     ("telemetry", &["config"]),
     ("app", &["archive", "clock", "config", "consumer", "counters", "hot", "pipeline", "queue", "timer"]),
-    ("operate", &["app", "archive", "clock", "config", "domain", "event", "hot", "queue"]),
+    ("operate", &["app", "archive", "clock", "config", "domain", "event", "handler", "hot", "queue"]),
     ("main", &["app", "config", "operate", "telemetry"]),
 ];
 
