@@ -2,6 +2,7 @@
 
 pub mod conversations;
 pub mod definition;
+pub mod dlq;
 pub mod doctor;
 pub mod migrate;
 pub mod provision;
