@@ -65,7 +65,8 @@ impl Journal {
                 Entry::Ended => {}
             }
         }
-        if journal.run.is_empty() {
+        // a run that ended in order is over; what it sent stays known
+        if !journal.interrupted {
             journal.run = fresh;
             journal.append(&Entry::Run { id: journal.run.clone(), queue: queue.to_owned() }).with_context(named)?;
         }
@@ -160,7 +161,7 @@ mod tests {
         journal.end().expect("noted");
         drop(journal);
         let journal = Journal::open(&path, "q", "run 3".into()).expect("a journal");
-        assert_eq!((journal.count(), journal.was_interrupted()), (2, false));
+        assert_eq!((journal.run(), journal.count(), journal.was_interrupted()), ("run 3", 2, false));
         journal.remove().expect("removed");
     }
 
