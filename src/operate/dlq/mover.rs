@@ -10,7 +10,7 @@ use std::{
 };
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -27,7 +27,7 @@ use crate::{
 const WAIT: Duration = Duration::from_secs(1);
 
 /// Looks at letters that are left alone, one after the other in vain: how many of a group one receive brings is chance.
-const LOOKS: u32 = 6;
+const LOOKS: u32 = 3;
 
 /// How often held letters are looked at.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -52,6 +52,8 @@ pub struct Mover {
     pub rate: u32,
     /// The queue counts as read to its end when it brings nothing for so long.
     pub idle: Duration,
+    /// After an interruption: asks how many letters the queue holds, hidden ones too. What the run before held is waited for.
+    pub depth: Option<Box<dyn Fn() -> BoxFuture<'static, u64> + Send + Sync>>,
     /// Asks it to end: letters on their way arrive, the others are given back.
     pub stop: CancellationToken,
     /// Told how far it is, after each group.
@@ -123,7 +125,8 @@ impl Mover {
                 }
             };
             if letters.is_empty() {
-                if quiet_since.elapsed() < self.idle {
+                let quiet = quiet_since.elapsed();
+                if quiet < self.idle || (quiet < self.leases.visibility() + self.idle && self.more_are_hidden().await) {
                     continue;
                 }
                 // what was left alone at the head of its group hid what stands behind it: look again, from the heads on
@@ -147,6 +150,14 @@ impl Mover {
         }
     }
 
+    /// Whether somebody else holds letters: the run that was cut off.
+    async fn more_are_hidden(&self) -> bool {
+        match &self.depth {
+            Some(depth) => depth().await > self.leases.held().len() as u64,
+            None => false,
+        }
+    }
+
     /// Letters of one group, from its head on.
     async fn group(&self, mut letters: Vec<Delivery>, course: &Mutex<Course>) {
         letters.sort_by_key(|letter| letter.sequence);
@@ -155,7 +166,7 @@ impl Mover {
             let note = Note::of_letter(&letter);
             if ended || !self.is_wanted(&letter, &note, course) {
                 others.push(letter.receipt);
-            } else if self.send(&letter, note, course).await {
+            } else if self.send_within_budget(&letter, note, course).await {
                 sent.push(letter.receipt);
             } else {
                 // what is behind it must not overtake it
@@ -191,10 +202,26 @@ impl Mover {
         wanted
     }
 
+    /// Sends one letter, unless that is one too many. Groups go side by side: it is counted before.
+    async fn send_within_budget(&self, letter: &Delivery, note: Note, course: &Mutex<Course>) -> bool {
+        {
+            let course = &mut *lock(course);
+            if course.budget == 0 {
+                return false;
+            }
+            course.budget -= 1;
+        }
+        let sent = self.send(letter, note, course).await;
+        if !sent {
+            lock(course).budget += 1;
+        }
+        sent
+    }
+
     /// Sends one letter, however often that takes. Returns whether the inbound queue has it.
     async fn send(&self, letter: &Delivery, note: Note, course: &Mutex<Course>) -> bool {
         let (sent_at, id) = (note.original_sent_at, note.original_message_id.clone());
-        let command = note.command(letter, &lock(&self.journal).run().to_owned());
+        let command = note.command(letter, lock(&self.journal).run());
         let before = lock(&self.journal).has(&command.dedup_id);
         let mut pauses = pauses();
         while !lock(&self.journal).has(&command.dedup_id) {
@@ -208,8 +235,6 @@ impl Mover {
                         self.fail(course, format!("the journal cannot be written: {failure}"));
                         return false;
                     }
-                    let course = &mut *lock(course);
-                    course.budget = course.budget.saturating_sub(1);
                 }
                 Err(QueueError::Refused(code)) => {
                     self.fail(course, format!("the inbound queue refuses the letter {id} ({code})"));
@@ -243,7 +268,7 @@ impl Mover {
     async fn may_send(&self, letter: &Delivery, course: &Mutex<Course>) -> bool {
         let turn = {
             let course = &mut *lock(course);
-            if course.budget == 0 || course.moved.failure.is_some() {
+            if course.moved.failure.is_some() {
                 return false;
             }
             let turn = course.next.map_or_else(Instant::now, |next| next.max(Instant::now()));
@@ -254,11 +279,7 @@ impl Mover {
             () = self.stop.cancelled() => return false,
             () = sleep_until(turn) => {}
         }
-        let course = lock(course);
-        !self.stop.is_cancelled()
-            && course.budget > 0
-            && course.moved.failure.is_none()
-            && self.leases.holds(&letter.receipt)
+        !self.stop.is_cancelled() && lock(course).moved.failure.is_none() && self.leases.holds(&letter.receipt)
     }
 
     /// Deletes what was sent. What stays is deleted by a later receive, for the journal knows it.

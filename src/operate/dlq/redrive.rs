@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Mutex, time::Duration};
 
 use anyhow::bail;
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::BoxFuture;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -133,8 +134,8 @@ fn mover(arguments: &Arguments, site: &Site, journal: Journal, stop: Cancellatio
         clock,
         wanted: arguments.wanted.clone(),
         rate: arguments.rate,
-        // what a run held when it was cut off is hidden until its visibility ends
-        idle: if journal.was_interrupted() { VISIBILITY + IDLE } else { IDLE },
+        idle: IDLE,
+        depth: journal.was_interrupted().then(|| depth(site)),
         journal: Mutex::new(journal),
         stop,
         progress: Box::new(move |moved| {
@@ -142,6 +143,16 @@ fn mover(arguments: &Arguments, site: &Site, journal: Journal, stop: Cancellatio
             bar.set_message(format!("{} moved, {} left, {} came back", moved.moved, moved.left, moved.came_back));
         }),
     }
+}
+
+/// How many letters the dead-letter queue holds; as if many, when it does not say.
+fn depth(site: &Site) -> Box<dyn Fn() -> BoxFuture<'static, u64> + Send + Sync> {
+    let (sqs, url) = (site.clients.sqs.control.clone(), site.dead.url.clone());
+    Box::new(move || {
+        let (sqs, url) = (sqs.clone(), url.clone());
+        let depth = async move { stats::depth_of(&sqs, &url).await.map_or(u64::MAX, |(one, other)| one + other) };
+        Box::pin(depth)
+    })
 }
 
 /// Waits until the queue is empty, a letter came back, or time is up. Returns how many came back.

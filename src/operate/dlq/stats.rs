@@ -55,8 +55,13 @@ struct Count {
 
 /// How many messages a queue holds: waiting, and in somebody's hands.
 pub(super) async fn depth(site: &Site, url: &str) -> anyhow::Result<(u64, u64)> {
+    depth_of(&site.clients.sqs.control, url).await
+}
+
+/// The same by another client.
+pub(super) async fn depth_of(sqs: &aws_sdk_sqs::Client, url: &str) -> anyhow::Result<(u64, u64)> {
     let wanted = [Name::ApproximateNumberOfMessages, Name::ApproximateNumberOfMessagesNotVisible];
-    let call = site.clients.sqs.control.get_queue_attributes().queue_url(url);
+    let call = sqs.get_queue_attributes().queue_url(url);
     let got = call.set_attribute_names(Some(wanted.to_vec())).send().await;
     let got = got.map_err(|failure| {
         anyhow::Error::new(failure).context("a queue does not tell how much it holds; `conversationd doctor` says more")
