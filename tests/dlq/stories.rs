@@ -196,8 +196,19 @@ async fn two_hundred_letters_arrive_once_and_in_order_though_sends_fail_and_the_
             std::env::var("AWS_ENDPOINT_URL_SQS").or_else(|_| std::env::var("AWS_ENDPOINT_URL")).expect("a stack");
         let (url, done) = unsteady::serve(stack.trim_start_matches("http://").trim_end_matches('/').to_owned()).await;
         let journal = folder.join("journal");
-        let redrive =
-            ["dlq", "redrive", "--all", "--rate", "200", "--yes", "--json", "--journal", journal.to_str().unwrap()];
+        let redrive = [
+            "dlq",
+            "redrive",
+            "--all",
+            "--rate",
+            "200",
+            "--lease",
+            "10s",
+            "--yes",
+            "--json",
+            "--journal",
+            journal.to_str().unwrap(),
+        ];
 
         let mut child = site.command(&redrive).env("AWS_ENDPOINT_URL_SQS", &url).spawn().expect("spawn");
         while done.sends.load(Ordering::Relaxed) < 60 {

@@ -95,8 +95,8 @@ impl Site {
     }
 
     /// The dead-letter queue.
-    fn letters(&self) -> Arc<dyn Queue> {
-        Arc::new(SqsQueue::new(self.clients.sqs.clone(), self.dead.url.clone(), String::new(), VISIBILITY))
+    fn letters(&self, visibility: Duration) -> Arc<dyn Queue> {
+        Arc::new(SqsQueue::new(self.clients.sqs.clone(), self.dead.url.clone(), String::new(), visibility))
     }
 
     /// The inbound queue.

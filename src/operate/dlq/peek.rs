@@ -28,12 +28,12 @@ pub(super) struct Peek {
 
 impl Peek {
     pub(super) fn begin(site: &Site) -> Self {
-        Self { queue: site.letters(), held: BTreeMap::new(), began: Instant::now() }
+        Self { queue: site.letters(VISIBILITY), held: BTreeMap::new(), began: Instant::now() }
     }
 
     /// Takes more letters into our hands; none when all that can be reached are there, or time is up.
     pub(super) async fn more(&mut self) -> anyhow::Result<Vec<Delivery>> {
-        if self.began.elapsed() > AT_MOST.min(VISIBILITY) {
+        if self.began.elapsed() > AT_MOST {
             return Ok(Vec::new());
         }
         let name = format!("peek:{}:{}", std::process::id(), now().timestamp_micros());

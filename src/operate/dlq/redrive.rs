@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    INTERRUPTED, Site, VISIBILITY, index,
+    INTERRUPTED, Site, index,
     journal::Journal,
     mover::{Moved, Mover},
     native, state_folder, stats,
@@ -51,12 +51,22 @@ pub struct Arguments {
     /// What was sent, for a run that goes on after an interruption. Default: a file in the state folder.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
+    /// How long letters in hand are hidden from others, at a time. After a kill, that long passes until they can be had again.
+    #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = lease)]
+    lease: Duration,
     /// Do it, instead of only saying what would be done.
     #[arg(long)]
     yes: bool,
     /// The totals as JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// A span that SQS and a steady heartbeat allow.
+fn lease(text: &str) -> Result<Duration, String> {
+    let allowed = Duration::from_secs(10)..=Duration::from_secs(3_600);
+    let lease = crate::operate::moment::span(text)?;
+    if allowed.contains(&lease) { Ok(lease) } else { Err("must be 10s to 1h".to_owned()) }
 }
 
 pub(super) async fn run(
@@ -127,10 +137,10 @@ fn dry(arguments: &Arguments, known: u64, in_queue: u64) -> anyhow::Result<ExitC
 fn mover(arguments: &Arguments, site: &Site, journal: Journal, stop: CancellationToken, bar: ProgressBar) -> Mover {
     let clock = std::sync::Arc::new(SystemClock);
     Mover {
-        from: site.letters(),
+        from: site.letters(arguments.lease),
         to: site.queue(),
         index: site.index.clone(),
-        leases: Leases::new(VISIBILITY, LONGEST, clock.clone()),
+        leases: Leases::new(arguments.lease, LONGEST, clock.clone()),
         clock,
         wanted: arguments.wanted.clone(),
         rate: arguments.rate,
