@@ -7,9 +7,9 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use futures_util::FutureExt;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Instrument, error, field::display, info, info_span, warn};
 use uuid::Uuid;
 
 use super::done::Done;
@@ -39,6 +39,8 @@ pub(super) struct Runner {
     pub(super) done: Done,
     /// Failed attempts after which a delivery is dead.
     pub(super) max_attempts: u32,
+    /// Tries within one receipt after the first.
+    pub(super) retries: usize,
 }
 
 /// How a group's run ended.
@@ -69,14 +71,16 @@ impl Runner {
                 self.release(receipts(&works), Duration::ZERO).await;
                 break;
             }
-            let failure = match self.turn(&works, &stop).await {
+            let trace = works[0].trace.map(display);
+            let span = info_span!("turn", sqs.message_id = works[0].delivery.message_id, trace_id = trace);
+            let failure = match self.turn(&works, &stop).instrument(span.clone()).await {
                 Ok(settled) => {
                     works.drain(..settled);
                     continue;
                 }
                 Err(failure) => failure,
             };
-            match self.judge(&works[0], failure).await {
+            match self.judge(&works[0], failure).instrument(span).await {
                 Verdict::GoOn => drop(works.remove(0)),
                 Verdict::Release(pause) => {
                     warn!(pause_secs = pause.as_secs(), deliveries = works.len(), "the group waits");
@@ -110,37 +114,59 @@ impl Runner {
                 return Err(Failed { failure: Failure::Exhausted, attempts });
             }
         }
-        let mut pauses = RETRIES.into_iter();
+        let (mut pauses, mut applied) = (RETRIES.into_iter().take(self.retries), 0);
         loop {
-            let span = info_span!("turn", sqs.message_id = head.message_id);
-            let turn = AssertUnwindSafe(self.pipeline.turn(works).instrument(span)).catch_unwind().await;
-            let failure = match turn {
-                Ok(Ok(settled)) => {
+            let failure = match self.attempt(works, applied).await {
+                Ok(settled) => {
                     // what could not be decoded never got as far as the hot store
                     if works[0].event.is_ok() && self.hot.succeeded() {
                         info!("the hot store is back");
                     }
                     return Ok(settled);
                 }
-                Ok(Err(failure)) => failure,
-                Err(_panic) => Failure::Panicked,
+                Err(failure) => failure,
             };
-            if let Failure::Unacked { applied, .. } = &failure {
-                works[..*applied].iter().for_each(|work| self.done.insert(&work.delivery.message_id));
-            }
             let again = failure.may_pass() && !self.hot.is_open() && !stop.is_cancelled();
             let Some(pause) = pauses.next().filter(|_| again) else { return Err(Failed { failure, attempts }) };
-            if failure.is_outage_of_hot() && self.hot.failed() {
-                warn!(error = %failure, "the hot store is away: polling stops until it answers again");
+            if failure.is_outage_of_hot() {
+                self.hot_failed(&failure);
+            }
+            match &failure {
+                Failure::Unacked { applied: durable, .. } => applied = *durable,
+                // by itself from now on: a run must not be judged by what stands behind its head
+                _ => works = &works[..1],
             }
             sleep(pause).await;
         }
     }
 
+    /// One try of a turn; of its delete alone once `applied` of its deliveries are durable (facts F6: deleting again is harmless).
+    async fn attempt(&self, works: &[Work], applied: usize) -> Result<usize, Failure> {
+        let turn = async {
+            match applied {
+                0 => self.pipeline.turn(works).await,
+                applied => self.pipeline.ack(&works[..applied]).await.map(|()| applied),
+            }
+        };
+        let begun = Instant::now();
+        let turn = AssertUnwindSafe(turn).catch_unwind().await.unwrap_or(Err(Failure::Panicked));
+        self.pipeline.counters.turn_duration.record(begun.elapsed());
+        if let Err(Failure::Unacked { applied, .. }) = &turn {
+            works[..*applied].iter().for_each(|work| self.done.insert(&work.delivery.message_id));
+        }
+        turn
+    }
+
+    fn hot_failed(&self, failure: &Failure) {
+        if self.hot.failed() {
+            warn!(error = %failure, "the hot store is away: polling stops until it answers again");
+        }
+    }
+
     async fn judge(&self, work: &Work, failed: Failed) -> Verdict {
         let (head, Failed { failure, attempts }) = (&work.delivery, failed);
-        if failure.is_outage_of_hot() && self.hot.failed() {
-            warn!(error = %failure, "the hot store is away: polling stops until it answers again");
+        if failure.is_outage_of_hot() {
+            self.hot_failed(&failure);
         }
         if matches!(failure, Failure::LeaseLost) {
             return Verdict::Abandon;

@@ -19,6 +19,7 @@ mod session;
 mod testing;
 mod thread;
 mod time;
+mod trace;
 
 use std::collections::BTreeMap;
 
@@ -31,6 +32,7 @@ use identity::Identity;
 pub use label::Label;
 use name::Name;
 pub use rejection::{Code, Rejection};
+pub use trace::{TraceId, trace_id};
 
 /// What a delivery carries, as far as decoding needs it.
 #[derive(Clone, Copy, Debug)]

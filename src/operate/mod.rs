@@ -4,6 +4,7 @@ pub mod conversations;
 pub mod definition;
 pub mod dlq;
 pub mod doctor;
+pub mod health;
 pub mod migrate;
 pub mod provision;
 pub mod publish;

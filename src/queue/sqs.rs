@@ -172,12 +172,16 @@ fn error<E: ProvideErrorMetadata, R>(failure: SdkError<E, R>) -> QueueError {
     }
 }
 
-/// A lost lease has two shapes: a handle that is invalid, and (FIFO, fact F5) a parameter that is, because it expired.
+/// Reasons by which an invalid parameter is a lost lease.
+const LAPSED: [&str; 2] = ["expired", "not available for visibility timeout change"];
+
+/// A lost lease has three shapes: a handle that is invalid, (FIFO, fact F5) a parameter that is, because it expired, and for a
+/// change of visibility a parameter that is, because the message is gone or visible again.
 fn classify(code: &str, message: &str) -> QueueError {
     let code = code.rsplit(['.', '#']).next().unwrap_or(code);
     match code {
         "ReceiptHandleIsInvalid" | "MessageNotInflight" => QueueError::LeaseLost,
-        "InvalidParameterValue" if message.contains("expired") => QueueError::LeaseLost,
+        "InvalidParameterValue" if LAPSED.iter().any(|reason| message.contains(reason)) => QueueError::LeaseLost,
         // a missing queue or permission is an outage, not a fault of the message
         "InvalidParameterValue" | "InvalidMessageContents" => QueueError::Refused(code.to_owned()),
         code => QueueError::Unavailable(code.to_owned()),
@@ -189,10 +193,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_shapes_of_a_lost_lease_are_known() {
+    fn every_shape_of_a_lost_lease_is_known() {
         assert_eq!(classify("ReceiptHandleIsInvalid", ""), QueueError::LeaseLost);
         let expired = "Value AQEB is invalid. Reason: The receipt handle has expired.";
         assert_eq!(classify("InvalidParameterValue", expired), QueueError::LeaseLost);
+        let gone = "Value AQEB for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available \
+                    for visibility timeout change.";
+        assert_eq!(classify("InvalidParameterValue", gone), QueueError::LeaseLost);
         assert!(matches!(classify("InvalidParameterValue", "too long"), QueueError::Refused(_)));
         assert!(matches!(classify("ServiceUnavailable", ""), QueueError::Unavailable(_)));
     }

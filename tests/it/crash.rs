@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::{
-    events::Thread,
+    events::{Thread, ago},
     load::Load,
-    stack::{EMPTY, Stack},
+    queues::Depth,
+    stack::{EMPTY, Stack, until_after},
 };
 
 #[tokio::test]
@@ -67,6 +68,76 @@ async fn a_daemon_that_is_terminated_under_load_gives_back_at_once_what_it_did_n
     load.until_done(&stack).await;
     load.assert_archived(&stack.archived().await);
     assert!(daemon.terminate().await.0.success());
+    stack.done().await;
+}
+
+#[tokio::test]
+async fn a_daemon_terminated_while_its_database_makes_it_wait_gives_up_in_time_and_gives_back() {
+    let settings = [("CONVERSATIOND_VISIBILITY_SECONDS", "900"), ("CONVERSATIOND_DRAIN_SECONDS", "1")];
+    let stack = Stack::with("drain", &settings).await;
+    let thread = Thread::of("tel:1");
+    let lock = stack.lock_archive().await;
+    stack.publish(&[thread.says("m1"), thread.close(), thread.says("m2")]).await;
+    let daemon = stack.daemon().await;
+    stack.until("m1 is handled and the close waits", async || stack.left().await == 2).await;
+    stack.until("it is sealed", async || !stack.is_open(&thread).await).await;
+
+    let (status, took) = daemon.terminate().await;
+    assert_eq!(status.code(), Some(0));
+    assert!(took < Duration::from_secs(1 + 5 + 2), "it took {took:?} to end");
+    assert_eq!(stack.depth().await, Depth { visible: 2, in_flight: 0 });
+    lock.rollback().await.expect("the lock goes");
+
+    let daemon = stack.daemon().await;
+    stack.until("it is archived", async || stack.counts().await == (1, 1)).await;
+    stack.until("the queue is empty", async || stack.depth().await == EMPTY).await;
+    assert!(daemon.terminate().await.0.success());
+    stack.done().await;
+}
+
+#[tokio::test]
+async fn whoever_asks_twice_need_not_wait() {
+    let settings = [("CONVERSATIOND_VISIBILITY_SECONDS", "900"), ("CONVERSATIOND_DRAIN_SECONDS", "600")];
+    let stack = Stack::with("asked-twice", &settings).await;
+    let thread = Thread::of("tel:1");
+    let lock = stack.lock_archive().await;
+    stack.publish(&[thread.says("m1"), thread.close()]).await;
+    let daemon = stack.daemon().await;
+    stack.until("it is sealed", async || stack.head(&thread).await.is_some() && !stack.is_open(&thread).await).await;
+
+    daemon.ask_to_stop();
+    daemon.until_it_says("no new polls").await;
+    assert_eq!(stack.depth().await.in_flight, 1, "it still tries");
+    let (status, took) = daemon.terminate().await;
+    assert_eq!(status.code(), Some(0));
+    assert!(took < Duration::from_secs(5), "it took {took:?} to end");
+    assert_eq!(stack.depth().await, Depth { visible: 1, in_flight: 0 });
+
+    lock.rollback().await.expect("the lock goes");
+    stack.settle().await;
+    assert_eq!(stack.counts().await, (1, 1));
+    stack.done().await;
+}
+
+#[tokio::test]
+async fn what_takes_longer_than_a_lease_is_kept_by_extending_it() {
+    // who holds anything does not poll: a lease that lapsed could go to the other daemon alone
+    let settings = [("CONVERSATIOND_VISIBILITY_SECONDS", "2"), ("CONVERSATIOND_IN_FLIGHT", "10")];
+    let stack = Stack::with("long-turn", &settings).await;
+    let thread = Thread::of("tel:1");
+    let lock = stack.lock_archive().await;
+    stack.publish(&[thread.says("m1"), thread.close()]).await;
+    let daemon = stack.daemon().await;
+    stack.until("it is sealed", async || stack.head(&thread).await.is_some() && !stack.is_open(&thread).await).await;
+    let other = stack.daemon().await;
+
+    until_after(ago(-4)).await;
+    lock.rollback().await.expect("the lock goes");
+    stack.until("it is archived", async || stack.is_closed(&thread).await).await;
+    stack.until("the queue is empty", async || stack.depth().await == EMPTY).await;
+    assert!(daemon.terminate().await.0.success());
+    let totals = other.last_words().await;
+    assert!(totals.contains(r#"\"deliveries\":0,"#), "the other was given it: {totals}");
     stack.done().await;
 }
 

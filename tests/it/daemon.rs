@@ -64,8 +64,23 @@ impl Daemon {
         self.process.wait().expect("it is gone");
     }
 
+    /// SIGTERM; waits for its end and returns the last of its log: its totals.
+    pub async fn last_words(mut self) -> String {
+        assert!(self.end().await.0.success());
+        self.log().lines().last().unwrap_or_default().to_owned()
+    }
+
     /// SIGTERM; waits for its end and says how it was and how long it took.
     pub async fn terminate(mut self) -> (ExitStatus, Duration) {
+        self.end().await
+    }
+
+    /// SIGTERM, and no waiting.
+    pub fn ask_to_stop(&self) {
+        self.signal("TERM");
+    }
+
+    async fn end(&mut self) -> (ExitStatus, Duration) {
         let asked = Instant::now();
         self.signal("TERM");
         loop {

@@ -91,6 +91,7 @@ async fn the_timers_of_several_replicas_close_a_conversation_once() {
     let (second, third) = (stack.replica().await, stack.replica().await);
     assert_eq!(stack.app.timer.run_once().await.expect("what is due"), 1);
     assert_eq!(second.timer.run_once().await.expect("what is due"), 1);
+    assert_eq!(stack.left().await, 1, "their commands are one");
     stack.consume().await;
     assert!(stack.is_closed(&thread).await);
     let archived = stack.archived().await;

@@ -17,6 +17,7 @@ mod close;
 mod content;
 mod crash;
 mod grace;
+mod head;
 mod late;
 mod outage;
 mod poison;

@@ -1,10 +1,10 @@
 //! Stores and queue away, as their clients see it.
 
 use crate::{
-    events::Thread,
+    events::{Thread, ago},
     load::Load,
     proxy::{Proxy, Road},
-    stack::{EMPTY, Stack},
+    stack::Stack,
 };
 
 #[tokio::test]
@@ -41,21 +41,43 @@ async fn while_postgresql_is_away_messages_flow_closes_wait_and_afterwards_all_i
 }
 
 #[tokio::test]
+async fn nothing_behind_what_failed_is_handled_before_it() {
+    let proxy = Proxy::to_database().await;
+    let stack = Stack::with("behind", &[("DATABASE_URL", &proxy.url)]).await;
+    let thread = Thread::of("tel:1");
+    stack.publish(&[thread.said("m1", ago(60)), thread.close(), thread.says("m3")]).await;
+    stack.settle().await;
+
+    proxy.set(Road::Cut);
+    // the first needs the archive, the second does not
+    stack.publish(&[thread.said("m2", ago(50)), thread.says("m4")]).await;
+    stack.consume().await;
+    assert_eq!(stack.left().await, 2);
+
+    proxy.set(Road::Open);
+    stack.publish(&[thread.close()]).await;
+    stack.settle().await;
+    let archived = stack.archived().await;
+    assert_eq!((archived[0].texts(), archived[1].texts()), (vec!["m1", "m2"], vec!["m3", "m4"]));
+    assert_eq!(stack.counts().await, (2, 4));
+    stack.done().await;
+}
+
+#[tokio::test]
 async fn a_commit_whose_answer_is_lost_is_not_done_twice() {
     let proxy = Proxy::to_database().await;
     let stack = Stack::with("commit-lost", &[("DATABASE_URL", &proxy.url)]).await;
     let thread = Thread::of("tel:1");
     proxy.set(Road::LosesACommit);
     stack.publish(&[thread.says("m1"), thread.says("m2"), thread.close()]).await;
-    stack.consume().await;
-    assert!(proxy.is(Road::Open), "a commit was lost on the way");
-    assert_eq!(stack.counts().await, (1, 2), "only its answer was");
-    let archived = stack.archived().await;
-    assert!(!stack.is_closed(&thread).await && stack.depth().await != EMPTY, "nobody knows yet");
-
     stack.settle().await;
+    assert!(proxy.is(Road::Open), "a commit was lost on the way");
+
     assert!(stack.is_closed(&thread).await);
-    assert_eq!(stack.archived().await, archived);
+    let archived = stack.archived().await;
+    assert_eq!((archived.len(), archived[0].texts()), (1, vec!["m1", "m2"]));
+    let written: Vec<_> = archived[0].messages.iter().map(|message| message.created_at).collect();
+    assert_eq!(written, [archived[0].updated_at; 2], "all of it by one transaction, the one nobody heard of");
     stack.done().await;
 }
 

@@ -173,11 +173,28 @@ impl Stack {
         archive::counts(&self.pool).await.expect("the archive is read")
     }
 
+    /// Changes the archive behind the daemon's back.
+    pub async fn change_archive(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(&self.pool).await.expect("the archive is changed");
+    }
+
+    /// Makes everyone who would write a conversation wait, until it is dropped.
+    pub async fn lock_archive(&self) -> sqlx::Transaction<'_, sqlx::Postgres> {
+        let mut lock = self.pool.begin().await.expect("a transaction");
+        let exclusive = sqlx::query("lock table conversation in access exclusive mode");
+        exclusive.execute(&mut *lock).await.expect("a lock");
+        lock
+    }
+
+    /// The hot store.
+    pub fn hot(&self) -> DynamoStore {
+        let (client, table) = (self.clients.dynamodb.clone(), self.provisioned.table.clone());
+        DynamoStore::new(client, table, Duration::from_secs(30 * 24 * 3600))
+    }
+
     /// The head of a thread.
     pub async fn head(&self, thread: &Thread) -> Option<Head> {
-        let (client, table) = (self.clients.dynamodb.clone(), self.provisioned.table.clone());
-        let store = DynamoStore::new(client, table, Duration::from_secs(30 * 24 * 3600));
-        store.heads(vec![thread.key()]).await.pop().expect("one head was asked for").expect("the head is read")
+        self.hot().heads(vec![thread.key()]).await.pop().expect("one head was asked for").expect("the head is read")
     }
 
     /// Whether a thread's conversation is closed.

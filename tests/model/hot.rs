@@ -1,6 +1,9 @@
 //! The hot store in memory: conditional head writes, unconditional puts under derived keys, pages, and the due index.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -31,6 +34,12 @@ pub struct HotState {
     pub order: Vec<ConversationId>,
     /// The head of each conversation as it opened.
     pub opened: BTreeMap<ConversationId, Head>,
+    /// Messages that the store refuses, each time.
+    pub refused: BTreeSet<EventId>,
+    /// Messages whose handling kills the process.
+    pub kills: BTreeSet<EventId>,
+    /// One of them was just being put.
+    pub killed: bool,
     /// Failed attempts, by message.
     pub attempts: BTreeMap<String, u32>,
     /// The index of dead letters, by time and message.
@@ -107,6 +116,15 @@ impl HotStore for ModelHot {
     }
 
     async fn put_messages(&self, puts: Vec<Put>) -> Vec<Result<(), HotError>> {
+        let deadly = {
+            let mut state = self.0.world.state();
+            let deadly = puts.iter().any(|put| state.hot.kills.contains(&put.message.event_id));
+            state.hot.killed |= deadly;
+            deadly
+        };
+        if deadly {
+            std::future::pending::<()>().await;
+        }
         let asked = puts.len();
         let put = self.0.io("put", true, move |state: &mut State, now| {
             let mut results = Vec::with_capacity(puts.len());
@@ -115,6 +133,10 @@ impl HotStore for ModelHot {
                 if state.rng.chance(partial) {
                     state.saw("one entry of a batch failed alone");
                     results.push(Err(HotError::Unavailable("left unprocessed".into())));
+                    continue;
+                }
+                if state.hot.refused.contains(&put.message.event_id) {
+                    results.push(Err(HotError::Refused("it is wrong".into())));
                     continue;
                 }
                 state.hot.puts += 1;

@@ -168,7 +168,7 @@ async fn scenario(plan: Plan) -> Outcome {
     }
 }
 
-fn thread(contact: u64) -> Thread {
+pub fn thread(contact: u64) -> Thread {
     let contact = Some(format!("contact {contact}"));
     Thread { project: "project".into(), contact, channel: Some("channel".into()), conversation: None }
 }
@@ -220,7 +220,7 @@ async fn publish(world: &Arc<World>, rng: &mut Rng, shape: &Shape, calm: bool) -
 }
 
 /// A message, said now: sent again it has a new id and a new time, as real publishers do.
-fn message(world: &World, thread: &Thread, n: u64) -> String {
+pub fn message(world: &World, thread: &Thread, n: u64) -> String {
     json!({
         "event_type": "message.received",
         "correlation_id": n.to_string(),
@@ -234,7 +234,7 @@ fn message(world: &World, thread: &Thread, n: u64) -> String {
     .to_string()
 }
 
-fn ending(thread: &Thread, kind: &str, n: u64) -> String {
+pub fn ending(thread: &Thread, kind: &str, n: u64) -> String {
     json!({
         "event_type": kind,
         "correlation_id": format!("end {n}"),
@@ -248,7 +248,7 @@ fn ending(thread: &Thread, kind: &str, n: u64) -> String {
     .to_string()
 }
 
-fn send(world: &World, group: &str, sends: &mut u64, body: String) {
+pub fn send(world: &World, group: &str, sends: &mut u64, body: String) {
     *sends += 1;
     let (at, now) = (world.server_time(), world.elapsed());
     let mut state = world.state();

@@ -116,6 +116,12 @@ impl SqsState {
         self.groups.iter().map(|(group, entries)| (group, entries.len()))
     }
 
+    /// How long, from now, the delivery that is hidden longest stays so.
+    pub fn hidden_for(&self, now: Duration) -> Duration {
+        let hidden = self.groups.values().flatten().filter_map(|entry| entry.hidden_until?.checked_sub(now));
+        hidden.max().unwrap_or_default()
+    }
+
     fn receive(&mut self, attempt: Uuid, first_group: usize, most: usize, now: Duration) -> Vec<Delivery> {
         self.attempts.retain(|_, past| now < past.at + MEMORY);
         if let Some(again) = self.again(attempt, now) {

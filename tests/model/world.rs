@@ -66,8 +66,10 @@ pub struct State {
     /// Things that happened which a good search must have seen.
     pub sometimes: BTreeMap<&'static str, u64>,
     pub trace: Trace,
-    /// Operations seen, by name.
-    pub operations: BTreeSet<&'static str>,
+    /// Operations that never arrive, for now.
+    pub down: BTreeSet<&'static str>,
+    /// Operations whose next answer is lost.
+    pub lose_next: BTreeSet<&'static str>,
 }
 
 /// The first digits of an id, for the trace.
@@ -132,7 +134,8 @@ impl World {
                 doomed: Vec::new(),
                 sometimes: BTreeMap::new(),
                 trace: Trace { hash: 0xcbf2_9ce4_8422_2325, lines: trace.then(Vec::new) },
-                operations: BTreeSet::new(),
+                down: BTreeSet::new(),
+                lose_next: BTreeSet::new(),
             }),
             began: Instant::now(),
             sent: Notify::new(),
@@ -233,7 +236,7 @@ impl Link {
         let state = &mut *state;
         let call = state.calls;
         state.calls += 1;
-        state.operations.insert(what);
+        let (down, lose) = (state.down.contains(what), state.lose_next.remove(what));
         let (rng, faults) = (&mut state.rng, state.faults);
         let slow = if rng.chance(faults.slow) { rng.below(20_000) } else { 0 };
         let stalls = if faults.hot.contains(&what) { faults.hot_stall } else { faults.stall };
@@ -247,8 +250,8 @@ impl Link {
             stall,
             there: 1 + rng.below(15) + slow,
             back: 1 + rng.below(10),
-            refused: rng.chance(faults.refused + throttled),
-            lost: rng.chance(faults.lost),
+            refused: rng.chance(faults.refused + throttled) || down,
+            lost: rng.chance(faults.lost) || lose,
             crash: state.crashes.iter().find_map(|point| match point {
                 CrashPoint::Before(n) if *n == call => Some(false),
                 CrashPoint::After(n) if *n == call => Some(true),
