@@ -48,6 +48,11 @@ enum Command {
     /// Contacts, names and texts are masked unless --reveal.
     #[command(subcommand)]
     Conversations(operate::conversations::Command),
+    /// Look at what could not be handled, and send it back.
+    ///
+    /// Everything that changes something is a dry run unless --yes. Groups and bodies are masked unless --reveal.
+    #[command(subcommand)]
+    Dlq(operate::dlq::Command),
     /// Check everything the daemon depends on, and say what to do.
     ///
     /// Settings, queues, table, archive, clocks: looks at all of them, changes nothing. Exit code 0 when there is no fault
@@ -94,6 +99,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
             return operate::publish::run(&arguments, &QueueConfig::read(environment)?).await;
         }
         Command::Conversations(command) => return operate::conversations::run(&command, environment).await,
+        Command::Dlq(command) => return operate::dlq::run(&command, environment).await,
         Command::Doctor(arguments) => return operate::doctor::run(&arguments, environment).await,
         Command::Health(arguments) => return operate::health::run(&arguments, &HealthConfig::read(environment)?),
     }

@@ -3,7 +3,7 @@
 //! The timer decides nothing. Duplicates are harmless twice over: SQS drops most, and the handler looks at the head as it is.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -139,6 +139,7 @@ impl Timer {
             // the count makes a repeat a new command: SQS silently drops an id it saw within five minutes (fact F13)
             dedup_id: fifo_id(&format!("due:{}:{}:{times}", head.conversation, head.due_at.timestamp_millis())),
             body: event::due::to_body(&thread, &due),
+            attributes: BTreeMap::new(),
         };
         match self.inbox.edge().send(command).await {
             Ok(()) => {

@@ -43,7 +43,7 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
             "timer",
         ],
     ),
-    ("operate", &["app", "archive", "clock", "config", "domain", "event", "hot", "queue", "telemetry"]),
+    ("operate", &["app", "archive", "clock", "config", "domain", "event", "handler", "hot", "queue", "telemetry"]),
     ("main", &["app", "config", "operate", "telemetry"]),
 ];
 

@@ -8,6 +8,7 @@ mod envelope;
 mod fields;
 mod identity;
 mod json;
+mod label;
 #[cfg(test)]
 mod laws;
 mod message;
@@ -28,6 +29,7 @@ use crate::domain::{ConversationId, EventId, Message, Sequence, Thread};
 
 use envelope::Envelope;
 use identity::Identity;
+pub use label::Label;
 use name::Name;
 pub use rejection::{Code, Rejection};
 pub use trace::{TraceId, trace_id};

@@ -12,10 +12,11 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, KeysAndAttributes, PutRequest, ReturnValue, WriteRequest},
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::{
-    Cursor, DueHead, HotError, HotStore, Page, Put,
+    Cursor, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Settled,
+    dead_letters::{SETTLED, SETTLED_AT, day_key, of_dead_letter, row_key, to_dead_letter},
     item::{
         self, ATTEMPTS, Assembly, DUE_AT, DUE_INDEX, DUE_SHARD, EXPIRES_AT, Item, PK, RECEIVED_AT, SK, VERSION, number,
         text,
@@ -268,6 +269,50 @@ impl HotStore for DynamoStore {
             .await
             .map_err(error)?;
         item::attempts(&charged.attributes.unwrap_or_default())
+    }
+
+    async fn write_dead_letter(&self, letter: &DeadLetter) -> Result<(), HotError> {
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(of_dead_letter(letter)?));
+        put.send().await.map(|_| ()).map_err(error)
+    }
+
+    async fn dead_letters(&self, day: NaiveDate, after: Option<Cursor>) -> Result<DeadLetters, HotError> {
+        let start =
+            after.map(|Cursor(sk)| HashMap::from([(PK.to_owned(), text(day_key(day))), (SK.to_owned(), text(sk))]));
+        let query = self.client.query().table_name(&self.table).consistent_read(true);
+        let query = query.key_condition_expression("pk = :day").expression_attribute_values(":day", text(day_key(day)));
+        let got = query.limit(PAGE_MESSAGES).set_exclusive_start_key(start).send().await.map_err(error)?;
+        let letters = got.items().iter().map(to_dead_letter).collect::<Result<_, _>>()?;
+        let last = got.last_evaluated_key.filter(|key| !key.is_empty());
+        let next = last.map(|key| item::string(&key, SK).map(|sk| Cursor(sk.to_owned()))).transpose()?;
+        Ok(DeadLetters { letters, next })
+    }
+
+    async fn mark_dead_letter(
+        &self,
+        sent_at: DateTime<Utc>,
+        message_id: &str,
+        settled: Settled,
+    ) -> Result<bool, HotError> {
+        let marked = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(row_key(sent_at, message_id)))
+            .condition_expression("attribute_exists(#pk)")
+            .update_expression("set #settled = :how, #settled_at = :at")
+            .expression_attribute_names("#pk", PK)
+            .expression_attribute_names("#settled", SETTLED)
+            .expression_attribute_names("#settled_at", SETTLED_AT)
+            .expression_attribute_values(":how", text(settled.how.as_str()))
+            .expression_attribute_values(":at", number(settled.at.timestamp_millis()))
+            .send()
+            .await;
+        match marked {
+            Ok(_) => Ok(true),
+            Err(failure) if failure.code() == Some("ConditionalCheckFailedException") => Ok(false),
+            Err(failure) => Err(error(failure)),
+        }
     }
 }
 
