@@ -79,6 +79,7 @@ impl Timer {
     /// # Errors
     /// A shard could not be read; the others were served.
     pub async fn run_once(&self) -> Result<usize, HotError> {
+        self.counters.timer_steps.add(1);
         let now = self.clock.now();
         let shards = (0..DUE_SHARDS).map(|shard| self.hot.due(shard, now, PER_SHARD));
         let mut due = Vec::new();
@@ -92,6 +93,7 @@ impl Timer {
         let waiting = self.not_sent_lately(due, failure.is_none()).await;
         let mut sent = 0;
         for batch in waiting.chunks(PARALLEL_SENDS) {
+            self.counters.timer_steps.add(1);
             let sends = batch.iter().map(|(head, times)| self.send(head, *times));
             for ((head, _), done) in batch.iter().zip(join_all(sends).await) {
                 if done {

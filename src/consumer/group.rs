@@ -7,9 +7,9 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use futures_util::FutureExt;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Instrument, error, field::display, info, info_span, warn};
 use uuid::Uuid;
 
 use super::done::Done;
@@ -39,6 +39,8 @@ pub(super) struct Runner {
     pub(super) done: Done,
     /// Failed attempts after which a delivery is dead.
     pub(super) max_attempts: u32,
+    /// Tries within one receipt after the first.
+    pub(super) retries: usize,
 }
 
 /// How a group's run ended.
@@ -69,14 +71,16 @@ impl Runner {
                 self.release(receipts(&works), Duration::ZERO).await;
                 break;
             }
-            let failure = match self.turn(&works, &stop).await {
+            let trace = works[0].trace.map(display);
+            let span = info_span!("turn", sqs.message_id = works[0].delivery.message_id, trace_id = trace);
+            let failure = match self.turn(&works, &stop).instrument(span.clone()).await {
                 Ok(settled) => {
                     works.drain(..settled);
                     continue;
                 }
                 Err(failure) => failure,
             };
-            match self.judge(&works[0], failure).await {
+            match self.judge(&works[0], failure).instrument(span).await {
                 Verdict::GoOn => drop(works.remove(0)),
                 Verdict::Release(pause) => {
                     warn!(pause_secs = pause.as_secs(), deliveries = works.len(), "the group waits");
@@ -110,7 +114,7 @@ impl Runner {
                 return Err(Failed { failure: Failure::Exhausted, attempts });
             }
         }
-        let (mut pauses, mut applied) = (RETRIES.into_iter(), 0);
+        let (mut pauses, mut applied) = (RETRIES.into_iter().take(self.retries), 0);
         loop {
             let failure = match self.attempt(works, applied).await {
                 Ok(settled) => {
@@ -138,14 +142,15 @@ impl Runner {
 
     /// One try of a turn; of its delete alone once `applied` of its deliveries are durable (facts F6: deleting again is harmless).
     async fn attempt(&self, works: &[Work], applied: usize) -> Result<usize, Failure> {
-        let span = info_span!("turn", sqs.message_id = works[0].delivery.message_id);
         let turn = async {
             match applied {
                 0 => self.pipeline.turn(works).await,
                 applied => self.pipeline.ack(&works[..applied]).await.map(|()| applied),
             }
         };
-        let turn = AssertUnwindSafe(turn.instrument(span)).catch_unwind().await.unwrap_or(Err(Failure::Panicked));
+        let begun = Instant::now();
+        let turn = AssertUnwindSafe(turn).catch_unwind().await.unwrap_or(Err(Failure::Panicked));
+        self.pipeline.counters.turn_duration.record(begun.elapsed());
         if let Err(Failure::Unacked { applied, .. }) = &turn {
             works[..*applied].iter().for_each(|work| self.done.insert(&work.delivery.message_id));
         }

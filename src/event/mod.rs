@@ -18,6 +18,7 @@ mod session;
 mod testing;
 mod thread;
 mod time;
+mod trace;
 
 use std::collections::BTreeMap;
 
@@ -29,6 +30,7 @@ use envelope::Envelope;
 use identity::Identity;
 use name::Name;
 pub use rejection::{Code, Rejection};
+pub use trace::{TraceId, trace_id};
 
 /// What a delivery carries, as far as decoding needs it.
 #[derive(Clone, Copy, Debug)]

@@ -3,6 +3,7 @@
 pub mod conversations;
 pub mod definition;
 pub mod doctor;
+pub mod health;
 pub mod migrate;
 pub mod provision;
 pub mod publish;

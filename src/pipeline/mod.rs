@@ -14,9 +14,10 @@ use tracing::{debug, warn};
 
 use crate::{
     archive::{Archive, ArchiveError},
+    clock::Clock,
     counters::Counters,
     domain::{Conversation, ConversationId, Head, Message, Policy, ThreadKey},
-    event::{self, Event, Kind, Raw, Rejection},
+    event::{self, Event, Kind, Raw, Rejection, TraceId},
     handler::{self, Decision, Seen},
     hot::{Hot, HotError, Put},
     queue::{DeadLetterReason, Delivery, Inbox, Leases, QueueError},
@@ -35,6 +36,8 @@ pub struct Work {
     pub delivery: Delivery,
     /// What it says, or why it says nothing.
     pub event: Result<Event, Rejection>,
+    /// The publisher's trace.
+    pub trace: Option<TraceId>,
 }
 
 impl Work {
@@ -48,7 +51,8 @@ impl Work {
             group_id: &delivery.group_id,
         };
         let event = event::decode(&raw);
-        Self { delivery, event }
+        let trace = event::trace_id(&delivery.attributes);
+        Self { delivery, event, trace }
     }
 
     fn message(&self) -> Option<(&Event, &Message)> {
@@ -142,6 +146,8 @@ pub struct Pipeline {
     pub policy: Policy,
     /// What happened so far.
     pub counters: Arc<Counters>,
+    /// For ages only: nothing is decided by it.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Pipeline {
@@ -334,10 +340,12 @@ impl Pipeline {
     pub async fn ack(&self, works: &[Work]) -> Result<(), Failure> {
         let deletes = works.iter().map(|work| self.inbox.delete(work.delivery.receipt.clone()));
         let deleted = join_all(deletes).await;
+        let now = self.clock.now();
         for (work, deleted) in works.iter().zip(&deleted) {
             if deleted.is_ok() {
                 self.leases.drop_lease(&work.delivery.receipt);
                 self.counters.settled.add(1);
+                self.counters.queue_age.record((now - work.delivery.sent_at).to_std().unwrap_or_default());
             }
         }
         let confirmed: Result<(), QueueError> = deleted.into_iter().collect();

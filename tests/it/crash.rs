@@ -96,6 +96,30 @@ async fn a_daemon_terminated_while_its_database_makes_it_wait_gives_up_in_time_a
 }
 
 #[tokio::test]
+async fn whoever_asks_twice_need_not_wait() {
+    let settings = [("CONVERSATIOND_VISIBILITY_SECONDS", "900"), ("CONVERSATIOND_DRAIN_SECONDS", "600")];
+    let stack = Stack::with("asked-twice", &settings).await;
+    let thread = Thread::of("tel:1");
+    let lock = stack.lock_archive().await;
+    stack.publish(&[thread.says("m1"), thread.close()]).await;
+    let daemon = stack.daemon().await;
+    stack.until("it is sealed", async || stack.head(&thread).await.is_some() && !stack.is_open(&thread).await).await;
+
+    daemon.ask_to_stop();
+    daemon.until_it_says("no new polls").await;
+    assert_eq!(stack.depth().await.in_flight, 1, "it still tries");
+    let (status, took) = daemon.terminate().await;
+    assert_eq!(status.code(), Some(0));
+    assert!(took < Duration::from_secs(5), "it took {took:?} to end");
+    assert_eq!(stack.depth().await, Depth { visible: 1, in_flight: 0 });
+
+    lock.rollback().await.expect("the lock goes");
+    stack.settle().await;
+    assert_eq!(stack.counts().await, (1, 1));
+    stack.done().await;
+}
+
+#[tokio::test]
 async fn what_takes_longer_than_a_lease_is_kept_by_extending_it() {
     // who holds anything does not poll: a lease that lapsed could go to the other daemon alone
     let settings = [("CONVERSATIOND_VISIBILITY_SECONDS", "2"), ("CONVERSATIOND_IN_FLIGHT", "10")];

@@ -49,12 +49,13 @@ const LIMITS: Limits = Limits {
     bytes: 96 * 1_048_576,
     drain: Duration::from_secs(15),
     attempts: 8,
+    retries: 3,
 };
 
 /// A clock that is off by some seconds.
-struct SkewedClock {
-    world: Arc<World>,
-    ahead: TimeDelta,
+pub struct SkewedClock {
+    pub world: Arc<World>,
+    pub ahead: TimeDelta,
 }
 
 impl Clock for SkewedClock {
@@ -72,6 +73,8 @@ pub struct Replica {
 
 impl Replica {
     /// Starts daemon `who` for the `life`-th time, its clock `ahead` seconds ahead of the servers'.
+    ///
+    /// In half of its lives a failed turn is tried again within its receipt.
     pub fn start(world: &Arc<World>, who: u32, life: u64, ahead: i64) -> Self {
         let alive = Arc::new(AtomicBool::new(true));
         let link = Link { world: world.clone(), who, alive: alive.clone() };
@@ -89,9 +92,11 @@ impl Replica {
             leases: Arc::new(Leases::new(VISIBILITY, Duration::from_secs(300), clock.clone())),
             policy: POLICY,
             counters: counters.clone(),
+            clock: clock.clone(),
         });
+        let limits = Limits { retries: if life.is_multiple_of(2) { LIMITS.retries } else { 0 }, ..LIMITS };
         let instance = Uuid::from_u64_pair(u64::from(who), life);
-        let consumer = Consumer::new(pipeline, LIMITS, instance);
+        let consumer = Consumer::new(pipeline, limits, instance);
         let timer = Timer::new(store, inbox, clock, counters);
         let stop = Stop::default();
         let (stop_consumer, stop_timer) = (stop.clone(), stop.drain.clone());

@@ -185,6 +185,7 @@ impl Model {
             let asks = call == Call::ReadHead
                 && head.status == Status::Open
                 && works[0].body == Body::Due(head.conversation)
+                && works[0].sequence > head.not_due
                 && !head.grace;
             if asks {
                 [Choice::Close, Choice::LookAgain, Choice::Checkpoint]

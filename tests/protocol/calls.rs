@@ -118,7 +118,7 @@ impl Model {
                 } else if head.status == Status::Open && !head.grace {
                     self.append(s, replica, &head)
                 } else if head.status == Status::Open {
-                    Call::WriteHead(Head { grace: false, ..next }, Then::Append)
+                    Call::WriteHead(Head { grace: false, not_due: work.sequence, ..next }, Then::Append)
                 } else {
                     let opened = Head {
                         version: next.version,
@@ -128,6 +128,7 @@ impl Model {
                         opened: occurred,
                         opened_received: work.sequence,
                         closed: 0,
+                        not_due: 0,
                         previous: before,
                     };
                     Call::WriteHead(opened, Then::Append)
@@ -136,13 +137,17 @@ impl Model {
             _ if head.status != Status::Open || work.sequence < head.opened_received => ack(1),
             Body::Close => self.seal(&next, work.sequence),
             Body::SessionEnd if head.grace => ack(1),
-            Body::SessionEnd => Call::WriteHead(Head { grace: true, ..next }, Then::Ack),
-            Body::Due(meant) if meant != head.conversation => ack(1),
+            Body::SessionEnd => Call::WriteHead(Head { grace: true, not_due: work.sequence, ..next }, Then::Ack),
+            Body::Due(meant) if meant != head.conversation || work.sequence <= head.not_due => ack(1),
             Body::Due(_) if head.grace => self.seal(&next, work.sequence),
             Body::Due(_) => match choice {
                 Choice::Close => self.seal(&next, work.sequence),
-                Choice::LookAgain => Call::WriteHead(next, Then::Ack),
-                Choice::Checkpoint => Call::Page(Reading { head, goal: Goal::Checkpoint, ..Reading::default() }),
+                Choice::LookAgain => Call::WriteHead(Head { not_due: work.sequence, ..next }, Then::Ack),
+                Choice::Checkpoint => Call::Page(Reading {
+                    head: Head { not_due: work.sequence, ..head },
+                    goal: Goal::Checkpoint,
+                    ..Reading::default()
+                }),
             },
             Body::Nothing => ack(1),
         };
@@ -155,7 +160,7 @@ impl Model {
 
     /// W6.
     fn seal(&self, next: &Head, at: u8) -> Call {
-        let closing = Head { status: Status::Closing, closed: at, ..*next };
+        let closing = Head { status: Status::Closing, closed: at, not_due: 0, ..*next };
         match self.broken {
             Broken::SealFirst => {
                 let unsealed = Head { version: closing.version - 1, ..closing };

@@ -79,6 +79,8 @@ pub struct Head {
     pub opened_received: u8,
     /// When it closed; 0 while it is open.
     pub closed: u8,
+    /// Due commands sent up to here find that it is not due any more.
+    pub not_due: u8,
     /// The conversation before it.
     pub previous: Stretch,
 }
