@@ -1,6 +1,6 @@
 //! Whatever a body holds: the decoder does not panic, says nothing of it when it rejects, and what it accepts is kept.
 //!
-//! `FUZZ_CASES` (3,000) bodies are made from the fixtures and the corpus; `FUZZ_SEED` (1) chooses them. A body that breaks a
+//! `FUZZ_CASES` (2,000) bodies are made from the fixtures and the corpus; `FUZZ_SEED` (1) chooses them. A body that breaks a
 //! rule goes into tests/fuzz/corpus, under a name that begins with what must become of it.
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::unwrap_used)] // a test may read the environment, and panic
 
@@ -58,7 +58,7 @@ fn lawfully_decoded(body: &str, number: u32) -> Result<Result<Event, Rejection>,
 
 #[test]
 fn whatever_is_accepted_is_kept() {
-    let (cases, seed) = (number("FUZZ_CASES", 3_000).div_ceil(BATCH), number("FUZZ_SEED", 1));
+    let (cases, seed) = (number("FUZZ_CASES", 2_000).div_ceil(BATCH), number("FUZZ_SEED", 1));
     let config = Config {
         cases: u32::try_from(cases).expect("a number of cases"),
         failure_persistence: None,
@@ -101,7 +101,7 @@ fn whatever_is_accepted_is_kept() {
     let kept = counts.get("kept as messages").copied().unwrap_or_default();
     assert!(kept * 3 > cases * BATCH, "only {kept} bodies were messages: too few to say anything");
     let codes = counts.len();
-    assert!(codes >= 12 || cases < 40, "only {codes} kinds of verdict");
+    assert!(codes >= 12 || cases < 30, "only {codes} kinds of verdict");
 }
 
 #[test]
