@@ -179,7 +179,12 @@ fn a_long_poll_returns_what_is_sent_while_it_waits() {
         let poll = queue.queue.receive(attempt, Duration::from_secs(20));
         let sent = async {
             tokio::time::sleep(Duration::from_secs(5)).await;
-            let command = Command { group_id: "g".into(), dedup_id: "id".into(), body: "meanwhile".into() };
+            let command = Command {
+                group_id: "g".into(),
+                dedup_id: "id".into(),
+                body: "meanwhile".into(),
+                attributes: Default::default(),
+            };
             queue.queue.send(command).await.expect("sent");
         };
         tokio::join!(poll, sent).0.expect("received")
