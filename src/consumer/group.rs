@@ -210,7 +210,7 @@ impl Runner {
         let reason = DeadLetterReason {
             code: "attempts_exhausted".into(),
             field: None,
-            reason: format!("failed {attempts} times, last: {failure}"),
+            reason: format!("given up after failed attempt {attempts}: {failure}"),
         };
         error!(sqs.message_id = work.delivery.message_id, attempts, error = %failure, "delivery dead-lettered: it failed too often");
         match self.pipeline.bury(work, &reason).await {
