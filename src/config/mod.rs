@@ -61,8 +61,8 @@ settings! {
     POLLERS = "CONVERSATIOND_POLLERS", "polls", "8", "polls at once under load; one when quiet";
     IN_FLIGHT = "CONVERSATIOND_IN_FLIGHT", "deliveries", "500", "deliveries held at once";
     IN_FLIGHT_BYTES = "CONVERSATIOND_IN_FLIGHT_BYTES", "bytes", "100663296", "bytes of deliveries held at once; a poll reserves 10 MiB of it";
-    LINGER = "CONVERSATIOND_LINGER_MILLISECONDS", "milliseconds", "3", "how long a store request waits for others to share its call";
-    DELETE_LINGER = "CONVERSATIOND_DELETE_LINGER_MILLISECONDS", "milliseconds", "10", "the same for deletes";
+    LINGER = "CONVERSATIOND_LINGER_MILLISECONDS", "milliseconds", "5", "how long a store request waits for others to share its call";
+    DELETE_LINGER = "CONVERSATIOND_DELETE_LINGER_MILLISECONDS", "milliseconds", "25", "the same for deletes";
     DRAIN = "CONVERSATIOND_DRAIN_SECONDS", "seconds", "15", "how long running turns may take to end after SIGTERM";
     HEALTH_FILE = "CONVERSATIOND_HEALTH_FILE", "", "off", "file that `conversationd health` reads; written every 5 seconds";
     METRICS_ADDRESS = "CONVERSATIOND_METRICS_ADDRESS", "", "off", "host:port of the Prometheus page: GET /metrics, and /healthz";
