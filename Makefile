@@ -27,7 +27,8 @@ test: infra-check ## every test, against the local stack
 # Our own code optimised, the dependencies as they are: a few minutes less to build, ten times the seeds.
 simulate: ## the whole daemon on model edges: SEEDS=n seeds from FIRST=n on, or the trace of one SEED=x
 	@SEEDS=$(or $(SEEDS),10000) $(if $(SEED),SEED=$(SEED)) $(if $(FIRST),FIRST=$(FIRST)) cargo test --quiet --locked \
-		--config 'profile.dev.package.conversationd.opt-level=2' --test simulation no_seed -- --nocapture
+		--config 'profile.dev.package.conversationd.opt-level=2' --test simulation no_seed -- --nocapture \
+		| grep -vE '^(running |test |\.?$$)'
 
 check: ## format, lints, infrastructure: everything that needs no stack
 	@cargo fmt --check

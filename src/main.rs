@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use conversationd::{
     app::App,
-    config::{self, Config, DatabaseConfig, Faults, LogConfig, QueueConfig, SETTINGS},
+    config::{self, Config, DatabaseConfig, Faults, HealthConfig, LogConfig, QueueConfig, SETTINGS},
     operate, telemetry,
 };
 
@@ -48,12 +48,23 @@ enum Command {
     /// Contacts, names and texts are masked unless --reveal.
     #[command(subcommand)]
     Conversations(operate::conversations::Command),
+    /// Look at what could not be handled, and send it back.
+    ///
+    /// Everything that changes something is a dry run unless --yes. Groups and bodies are masked unless --reveal.
+    #[command(subcommand)]
+    Dlq(operate::dlq::Command),
     /// Check everything the daemon depends on, and say what to do.
     ///
     /// Settings, queues, table, archive, clocks: looks at all of them, changes nothing. Exit code 0 when there is no fault
     /// (warnings may be), 1 when there is one, 64 when a setting cannot be used.
     #[command(after_help = "Example, before a deployment:\n  conversationd doctor && conversationd run")]
     Doctor(operate::doctor::Arguments),
+    /// Say whether the daemon beside it lives: for probes, without a port.
+    ///
+    /// Reads CONVERSATIOND_HEALTH_FILE, which the daemon writes every 5 seconds. Prints one line; exit code 0 when the daemon
+    /// lives or drains, 1 when it is stuck, silent or gone, 64 when the setting is missing.
+    #[command(after_help = "Example, as a Kubernetes liveness probe:\n  exec: { command: [conversationd, health] }")]
+    Health(operate::health::Arguments),
 }
 
 #[tokio::main]
@@ -88,7 +99,9 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
             return operate::publish::run(&arguments, &QueueConfig::read(environment)?).await;
         }
         Command::Conversations(command) => return operate::conversations::run(&command, environment).await,
+        Command::Dlq(command) => return operate::dlq::run(&command, environment).await,
         Command::Doctor(arguments) => return operate::doctor::run(&arguments, environment).await,
+        Command::Health(arguments) => return operate::health::run(&arguments, &HealthConfig::read(environment)?),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,7 +3,7 @@
 //! The timer decides nothing. Duplicates are harmless twice over: SQS drops most, and the handler looks at the head as it is.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -79,6 +79,7 @@ impl Timer {
     /// # Errors
     /// A shard could not be read; the others were served.
     pub async fn run_once(&self) -> Result<usize, HotError> {
+        self.counters.timer_steps.add(1);
         let now = self.clock.now();
         let shards = (0..DUE_SHARDS).map(|shard| self.hot.due(shard, now, PER_SHARD));
         let mut due = Vec::new();
@@ -92,6 +93,7 @@ impl Timer {
         let waiting = self.not_sent_lately(due, failure.is_none()).await;
         let mut sent = 0;
         for batch in waiting.chunks(PARALLEL_SENDS) {
+            self.counters.timer_steps.add(1);
             let sends = batch.iter().map(|(head, times)| self.send(head, *times));
             for ((head, _), done) in batch.iter().zip(join_all(sends).await) {
                 if done {
@@ -137,6 +139,7 @@ impl Timer {
             // the count makes a repeat a new command: SQS silently drops an id it saw within five minutes (fact F13)
             dedup_id: fifo_id(&format!("due:{}:{}:{times}", head.conversation, head.due_at.timestamp_millis())),
             body: event::due::to_body(&thread, &due),
+            attributes: BTreeMap::new(),
         };
         match self.inbox.edge().send(command).await {
             Ok(()) => {

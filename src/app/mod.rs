@@ -1,6 +1,7 @@
 //! Composition root: builds clients, stores and loops, runs them, and drains them on a signal.
 
 mod clients;
+mod observers;
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,9 +12,11 @@ use tracing::info;
 use uuid::Uuid;
 
 pub use clients::{Clients, Endpoints};
+use observers::Observers;
 
 use crate::{
     archive::{Guarded, Options, PostgresArchive},
+    breaker::Breaker,
     clock::{Clock, SystemClock},
     config::{Config, DatabaseConfig},
     consumer::{Consumer, Stop},
@@ -37,6 +40,7 @@ pub struct App {
     pub archive: PostgresArchive,
     /// What happened so far.
     pub counters: Arc<Counters>,
+    observers: Observers,
     period: Duration,
 }
 
@@ -60,18 +64,21 @@ impl App {
         let store = Arc::new(DynamoStore::new(clients.dynamodb.clone(), config.table.clone(), config.hot_ttl));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let inbox = Arc::new(Inbox::over(Arc::new(queue), config.delete_linger));
+        let (instance, breaker) = (instance(), Arc::<Breaker>::default());
         let pipeline = Arc::new(Pipeline {
             hot: Hot::over(store.clone(), config.linger),
-            archive: Arc::new(Guarded::by(Arc::default(), Arc::new(archive.clone()))),
+            archive: Arc::new(Guarded::by(breaker.clone(), Arc::new(archive.clone()))),
             inbox: inbox.clone(),
             leases: Arc::new(Leases::new(config.visibility, config.longest_lease, clock.clone())),
             policy: config.policy,
             counters: counters.clone(),
+            clock: clock.clone(),
         });
         Ok(Self {
-            consumer: Consumer::new(pipeline, config.limits, instance()),
-            timer: Timer::new(store, inbox, clock, counters.clone()),
+            consumer: Consumer::new(pipeline, config.limits, instance),
+            timer: Timer::new(store, inbox, clock.clone(), counters.clone()),
             archive,
+            observers: Observers::of(config, instance, counters.clone(), breaker, clock),
             counters,
             period: config.timer,
         })
@@ -80,7 +87,7 @@ impl App {
     /// Runs until SIGTERM or SIGINT, then drains.
     ///
     /// # Errors
-    /// Signals cannot be listened to.
+    /// Signals cannot be listened to, or the metrics page and the health file cannot be had.
     pub async fn run(&self) -> anyhow::Result<()> {
         let stop = Stop::default();
         let mut terminate = unix::signal(unix::SignalKind::terminate()).context("cannot listen for SIGTERM")?;
@@ -103,6 +110,7 @@ impl App {
                 () = loops_ended.cancelled() => {}
             }
         };
+        let observed = self.observers.start(&stop.drain).await?;
         info!(version = env!("CARGO_PKG_VERSION"), "started");
         tokio::join!(
             on_signal,
@@ -114,6 +122,7 @@ impl App {
             self.log_totals(stop.drain.clone()),
         );
         self.totals("totals at the end");
+        observed.end().await;
         Ok(())
     }
 

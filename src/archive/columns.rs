@@ -35,7 +35,7 @@ const INSERT: &str = "
         content_type, sender_type, sender_id, agent_id, model_used, tokens_used, sentiment, intent,
         entities, attachments, metadata
     )
-    on conflict (event_id) do nothing
+    on conflict (event_id) do nothing -- W7: insert once
     returning event_id";
 
 /// The columns [`message`] reads.

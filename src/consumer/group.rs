@@ -7,9 +7,9 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use futures_util::FutureExt;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Instrument, error, field::display, info, info_span, warn};
 use uuid::Uuid;
 
 use super::done::Done;
@@ -50,6 +50,13 @@ pub(super) struct Ran {
     pub(super) bytes: usize,
 }
 
+impl Ran {
+    pub(super) fn of(group: String, deliveries: &[Delivery]) -> Self {
+        let bytes = deliveries.iter().map(|delivery| delivery.body.len()).sum();
+        Self { group, received: deliveries.len(), bytes }
+    }
+}
+
 /// What a failed turn means for its group.
 enum Verdict {
     /// Leave everything to whoever holds the deliveries now.
@@ -61,24 +68,33 @@ enum Verdict {
 }
 
 impl Runner {
-    /// Runs a group's deliveries.
-    pub(super) async fn run(&self, group: String, deliveries: Vec<Delivery>, stop: CancellationToken) -> Ran {
-        let received = deliveries.len();
-        let bytes = deliveries.iter().map(|delivery| delivery.body.len()).sum();
+    /// Runs a group's deliveries. Whatever happens in there, the group goes on afterwards, and so does the daemon.
+    pub(super) async fn run_to_the_end(&self, deliveries: Vec<Delivery>, stop: CancellationToken) {
+        let held: Vec<Receipt> = deliveries.iter().map(|delivery| delivery.receipt.clone()).collect();
+        let pause = deliveries.first().map_or(Duration::ZERO, |head| pause(head, head.receive_count));
+        if AssertUnwindSafe(self.run(deliveries, stop)).catch_unwind().await.is_err() {
+            error!(deliveries = held.len(), "a group's run panicked; the group waits");
+            self.release(held, pause).await;
+        }
+    }
+
+    async fn run(&self, deliveries: Vec<Delivery>, stop: CancellationToken) {
         let mut works: Vec<Work> = deliveries.into_iter().map(Work::from).collect();
         while !works.is_empty() {
             if stop.is_cancelled() {
                 self.release(receipts(&works), Duration::ZERO).await;
                 break;
             }
-            let failure = match self.turn(&works, &stop).await {
+            let trace = works[0].trace.map(display);
+            let span = info_span!("turn", sqs.message_id = works[0].delivery.message_id, trace_id = trace);
+            let failure = match self.turn(&works, &stop).instrument(span.clone()).await {
                 Ok(settled) => {
                     works.drain(..settled);
                     continue;
                 }
                 Err(failure) => failure,
             };
-            match self.judge(&works[0], failure).await {
+            match self.judge(&works[0], failure).instrument(span).await {
                 Verdict::GoOn => drop(works.remove(0)),
                 Verdict::Release(pause) => {
                     warn!(pause_secs = pause.as_secs(), deliveries = works.len(), "the group waits");
@@ -93,7 +109,6 @@ impl Runner {
                 }
             }
         }
-        Ran { group, received, bytes }
     }
 
     /// One turn, with its tries. What was applied and could not be deleted is remembered, so as not to run again.
@@ -140,14 +155,15 @@ impl Runner {
 
     /// One try of a turn; of its delete alone once `applied` of its deliveries are durable (facts F6: deleting again is harmless).
     async fn attempt(&self, works: &[Work], applied: usize) -> Result<usize, Failure> {
-        let span = info_span!("turn", sqs.message_id = works[0].delivery.message_id);
         let turn = async {
             match applied {
                 0 => self.pipeline.turn(works).await,
                 applied => self.pipeline.ack(&works[..applied]).await.map(|()| applied),
             }
         };
-        let turn = AssertUnwindSafe(turn.instrument(span)).catch_unwind().await.unwrap_or(Err(Failure::Panicked));
+        let begun = Instant::now();
+        let turn = AssertUnwindSafe(turn).catch_unwind().await.unwrap_or(Err(Failure::Panicked));
+        self.pipeline.counters.turn_duration.record(begun.elapsed());
         if let Err(Failure::Unacked { applied, .. }) = &turn {
             works[..*applied].iter().for_each(|work| self.done.insert(&work.delivery.message_id));
         }
@@ -194,7 +210,7 @@ impl Runner {
         let reason = DeadLetterReason {
             code: "attempts_exhausted".into(),
             field: None,
-            reason: format!("failed {attempts} times, last: {failure}"),
+            reason: format!("given up after failed attempt {attempts}: {failure}"),
         };
         error!(sqs.message_id = work.delivery.message_id, attempts, error = %failure, "delivery dead-lettered: it failed too often");
         match self.pipeline.bury(work, &reason).await {

@@ -128,6 +128,7 @@ impl Consumer {
             while polls.len() < admitted && self.has_room(&held, polls.len() + 1) && self.hot.admit().is_ok() {
                 polls.spawn(poll(self.inbox.clone(), self.attempts.next(), self.limits.wait));
             }
+            self.show(&held, polls.len(), runs.len());
             tokio::select! {
                 biased;
                 () = stop.drain.cancelled() => {}
@@ -163,6 +164,18 @@ impl Consumer {
             self.after(ran.ok(), &mut held, &mut runs, &stop);
         }
         Ok(received)
+    }
+
+    /// A round of the loop: it turns, and this is what it holds.
+    fn show(&self, held: &Held, polls: usize, runs: usize) {
+        let counters = &self.counters;
+        counters.rounds.add(1);
+        counters.deliveries_held.set(held.deliveries);
+        counters.bytes_held.set(held.bytes);
+        counters.groups_running.set(runs);
+        counters.pollers.set(polls);
+        counters.leases_held.set(self.leases.count());
+        counters.hot_away.set(self.hot.is_open().into());
     }
 
     /// Whether `polls` full receives would still be within the limits.
@@ -207,8 +220,12 @@ impl Consumer {
             Some(waiting) if !waiting.is_empty() => {
                 let mut deliveries = Vec::from(waiting);
                 deliveries.sort_by_key(|delivery| delivery.sequence);
+                let ran = Ran::of(group, &deliveries);
                 let (runner, stop) = (self.runner.clone(), stop.clone());
-                runs.spawn(async move { runner.run(group, deliveries, stop).await });
+                runs.spawn(async move {
+                    runner.run_to_the_end(deliveries, stop).await;
+                    ran
+                });
             }
             _ => {
                 held.groups.remove(&group);
@@ -251,18 +268,26 @@ impl Consumer {
         info!(held = held.deliveries, polls = polls.len(), "stopping: no new polls");
         // a poll that is cut off may still take deliveries, and hide them: let each return
         let mut late = Vec::new();
-        let until = Instant::now() + self.limits.drain.max(self.limits.wait) + LAST_CALL;
+        let (mut unfinished, mut hurried) = (0, false);
+        let mut until = Instant::now() + self.limits.drain.max(self.limits.wait) + LAST_CALL;
         while !(polls.is_empty() && runs.is_empty()) {
+            self.show(&held, polls.len(), runs.len());
             tokio::select! {
                 biased;
                 () = sleep_until(until) => break,
-                () = now.cancelled() => break,
+                // turns end here and now; a poll left open would take again what is given back, and hide it (kombu #2049)
+                () = now.cancelled(), if !hurried => {
+                    hurried = true;
+                    until = until.min(Instant::now() + self.limits.wait + LAST_CALL);
+                    unfinished = runs.len();
+                    runs.shutdown().await;
+                }
                 Some(polled) = polls.join_next() => if let Ok(Ok(deliveries)) = polled { late.extend(deliveries) },
                 Some(_) = runs.join_next() => {}
                 _ = heartbeat.tick() => self.extend().await,
             }
         }
-        let unfinished = runs.len();
+        unfinished += runs.len();
         runs.shutdown().await;
         late.extend(std::mem::take(&mut held.groups).into_values().flatten());
         let mut groups: BTreeMap<String, Vec<Delivery>> = BTreeMap::new();
@@ -278,6 +303,7 @@ impl Consumer {
         if !cut_off.is_empty() {
             self.runner.release(cut_off, Duration::ZERO).await;
         }
+        self.show(&Held::default(), 0, 0);
         info!(unfinished, "stopped");
     }
 }

@@ -8,6 +8,7 @@ mod envelope;
 mod fields;
 mod identity;
 mod json;
+mod label;
 #[cfg(test)]
 mod laws;
 mod message;
@@ -18,6 +19,7 @@ mod session;
 mod testing;
 mod thread;
 mod time;
+mod trace;
 
 use std::collections::BTreeMap;
 
@@ -27,8 +29,10 @@ use crate::domain::{ConversationId, EventId, Message, Sequence, Thread};
 
 use envelope::Envelope;
 use identity::Identity;
+pub use label::Label;
 use name::Name;
 pub use rejection::{Code, Rejection};
+pub use trace::{TraceId, trace_id};
 
 /// What a delivery carries, as far as decoding needs it.
 #[derive(Clone, Copy, Debug)]

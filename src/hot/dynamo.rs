@@ -8,13 +8,15 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
+    operation::query::builders::QueryFluentBuilder,
     types::{AttributeValue, KeysAndAttributes, PutRequest, ReturnValue, WriteRequest},
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::{
-    Cursor, DueHead, HotError, HotStore, Page, Put,
+    Cursor, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Settled,
+    dead_letters::{SETTLED, SETTLED_AT, day_key, of_dead_letter, row_key, to_dead_letter},
     item::{
         self, ATTEMPTS, Assembly, DUE_AT, DUE_INDEX, DUE_SHARD, EXPIRES_AT, Item, PK, RECEIVED_AT, SK, VERSION, number,
         text,
@@ -45,6 +47,17 @@ impl DynamoStore {
     /// What a batch left undone is tried again, as AWS asks, with growing pauses; what remains then is the caller's to retry.
     fn pauses() -> impl Iterator<Item = Duration> {
         ExponentialBuilder::default().with_min_delay(Duration::from_millis(50)).with_max_times(4).with_jitter().build()
+    }
+
+    /// The query for a conversation's messages.
+    fn messages(&self, thread: &ThreadKey, conversation: ConversationId) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk and begins_with(sk, :messages)")
+            .expression_attribute_values(":pk", text(thread.as_str()))
+            .expression_attribute_values(":messages", text(item::messages_of(conversation)))
     }
 
     async fn write_items(&self, items: &[Item]) -> Result<(), HotError> {
@@ -159,13 +172,7 @@ impl HotStore for DynamoStore {
                 .take()
                 .map(|Cursor(sk)| HashMap::from([(PK.to_owned(), text(thread.as_str())), (SK.to_owned(), text(sk))]));
             let got = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .consistent_read(true)
-                .key_condition_expression("pk = :pk and begins_with(sk, :messages)")
-                .expression_attribute_values(":pk", text(thread.as_str()))
-                .expression_attribute_values(":messages", text(item::messages_of(conversation)))
+                .messages(thread, conversation)
                 .limit(PAGE_MESSAGES)
                 .set_exclusive_start_key(start)
                 .send()
@@ -188,13 +195,7 @@ impl HotStore for DynamoStore {
         conversation: ConversationId,
     ) -> Result<Option<DateTime<Utc>>, HotError> {
         let got = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk and begins_with(sk, :messages)")
-            .expression_attribute_values(":pk", text(thread.as_str()))
-            .expression_attribute_values(":messages", text(item::messages_of(conversation)))
+            .messages(thread, conversation)
             .projection_expression(RECEIVED_AT)
             .scan_index_forward(false)
             .limit(1)
@@ -268,6 +269,50 @@ impl HotStore for DynamoStore {
             .await
             .map_err(error)?;
         item::attempts(&charged.attributes.unwrap_or_default())
+    }
+
+    async fn write_dead_letter(&self, letter: &DeadLetter) -> Result<(), HotError> {
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(of_dead_letter(letter)?));
+        put.send().await.map(|_| ()).map_err(error)
+    }
+
+    async fn dead_letters(&self, day: NaiveDate, after: Option<Cursor>) -> Result<DeadLetters, HotError> {
+        let start =
+            after.map(|Cursor(sk)| HashMap::from([(PK.to_owned(), text(day_key(day))), (SK.to_owned(), text(sk))]));
+        let query = self.client.query().table_name(&self.table).consistent_read(true);
+        let query = query.key_condition_expression("pk = :day").expression_attribute_values(":day", text(day_key(day)));
+        let got = query.limit(PAGE_MESSAGES).set_exclusive_start_key(start).send().await.map_err(error)?;
+        let letters = got.items().iter().map(to_dead_letter).collect::<Result<_, _>>()?;
+        let last = got.last_evaluated_key.filter(|key| !key.is_empty());
+        let next = last.map(|key| item::string(&key, SK).map(|sk| Cursor(sk.to_owned()))).transpose()?;
+        Ok(DeadLetters { letters, next })
+    }
+
+    async fn mark_dead_letter(
+        &self,
+        sent_at: DateTime<Utc>,
+        message_id: &str,
+        settled: Settled,
+    ) -> Result<bool, HotError> {
+        let marked = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(row_key(sent_at, message_id)))
+            .condition_expression("attribute_exists(#pk)")
+            .update_expression("set #settled = :how, #settled_at = :at")
+            .expression_attribute_names("#pk", PK)
+            .expression_attribute_names("#settled", SETTLED)
+            .expression_attribute_names("#settled_at", SETTLED_AT)
+            .expression_attribute_values(":how", text(settled.how.as_str()))
+            .expression_attribute_values(":at", number(settled.at.timestamp_millis()))
+            .send()
+            .await;
+        match marked {
+            Ok(_) => Ok(true),
+            Err(failure) if failure.code() == Some("ConditionalCheckFailedException") => Ok(false),
+            Err(failure) => Err(error(failure)),
+        }
     }
 }
 

@@ -65,7 +65,7 @@ pub(super) fn messages_of(conversation: ConversationId) -> String {
     format!("M#{conversation}#")
 }
 
-/// `M#{conversation}#{occurred_at µs}#{sequence}#{event}`: sorts as the archive does, and the same delivery gives the same key.
+/// W1: `M#{conversation}#{occurred_at µs}#{sequence}#{event}`. Sorts as the archive does, and the same delivery gives the same key.
 fn message_sk(conversation: ConversationId, message: &Message) -> String {
     let micros = message.occurred_at.timestamp_micros().max(0);
     format!("M#{conversation}#{micros:016}#{:032x}#{}", message.sequence.0, message.event_id)

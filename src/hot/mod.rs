@@ -3,13 +3,14 @@
 //! [`HotStore`] is the edge (DynamoDB, or a model of it); [`Hot`] is how the house uses it, one thread at a time,
 //! with reads and writes of different threads sharing calls. Only this room knows attribute names and keys.
 
+mod dead_letters;
 mod dynamo;
 mod item;
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use thiserror::Error;
 
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
     domain::{ConversationId, Head, Message, ThreadKey},
 };
 
+pub use dead_letters::{DeadLetter, DeadLetters, Settled, Settlement};
 pub use dynamo::DynamoStore;
 pub use item::{DUE_INDEX, DUE_SHARDS};
 
@@ -112,6 +114,20 @@ pub trait HotStore: Send + Sync {
 
     /// Counts attempts at a delivery, or takes them back; the count is forgotten at `until`. Returns the attempts so far.
     async fn charge(&self, message_id: &str, attempts: i32, until: DateTime<Utc>) -> Result<u32, HotError>;
+
+    /// Writes a row of the index of dead letters. Writing it again makes it unsettled again: its letter is back.
+    async fn write_dead_letter(&self, letter: &DeadLetter) -> Result<(), HotError>;
+
+    /// One page of the dead letters whose messages the queue took on `day` (UTC), settled ones too.
+    async fn dead_letters(&self, day: NaiveDate, after: Option<Cursor>) -> Result<DeadLetters, HotError>;
+
+    /// Marks the row of the message `message_id`, which the queue took at `sent_at`. Returns whether there is such a row.
+    async fn mark_dead_letter(
+        &self,
+        sent_at: DateTime<Utc>,
+        message_id: &str,
+        settled: Settled,
+    ) -> Result<bool, HotError>;
 }
 
 /// Why the hot store did not do it, or perhaps did: every write may be repeated.

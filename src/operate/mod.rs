@@ -2,7 +2,9 @@
 
 pub mod conversations;
 pub mod definition;
+pub mod dlq;
 pub mod doctor;
+pub mod health;
 pub mod migrate;
 pub mod provision;
 pub mod publish;
@@ -13,6 +15,10 @@ mod output;
 mod rows;
 
 use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use crate::app::{Clients, Endpoints};
 
@@ -30,4 +36,25 @@ const INTERRUPTED: u8 = 130;
 /// The clients of a command: none polls, nobody reads their counts.
 async fn clients(queue_region: Option<String>, table_region: Option<String>) -> Clients {
     Clients::build(&Endpoints { queue_region, table_region }, Duration::ZERO, &Arc::default()).await
+}
+
+/// Stops at the first SIGINT or SIGTERM once what is on its way has arrived; a second ends the process at once.
+fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let asked = stop.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if asked.is_cancelled() {
+                std::process::exit(INTERRUPTED.into());
+            }
+            asked.cancel();
+        }
+    });
+    Ok(stop)
 }

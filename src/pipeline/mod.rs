@@ -5,18 +5,20 @@
 //! the redelivery and ends the same.
 
 mod close;
+mod dead_letters;
 
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 use thiserror::Error;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::{
     archive::{Archive, ArchiveError},
+    clock::Clock,
     counters::Counters,
     domain::{Conversation, ConversationId, Head, Message, Policy, ThreadKey},
-    event::{self, Event, Kind, Raw, Rejection},
+    event::{self, Event, Kind, Raw, Rejection, TraceId},
     handler::{self, Decision, Seen},
     hot::{Hot, HotError, Put},
     queue::{DeadLetterReason, Delivery, Inbox, Leases, QueueError},
@@ -35,20 +37,21 @@ pub struct Work {
     pub delivery: Delivery,
     /// What it says, or why it says nothing.
     pub event: Result<Event, Rejection>,
+    /// The publisher's trace.
+    pub trace: Option<TraceId>,
 }
 
 impl Work {
     /// Decodes a delivery.
     pub fn from(delivery: Delivery) -> Self {
-        let raw = Raw {
-            body: &delivery.body,
-            attributes: &delivery.attributes,
-            sent_at: delivery.sent_at,
-            sequence: delivery.sequence,
-            group_id: &delivery.group_id,
-        };
-        let event = event::decode(&raw);
-        Self { delivery, event }
+        let event = event::decode(&raw(&delivery));
+        let trace = event::trace_id(&delivery.attributes);
+        Self { delivery, event, trace }
+    }
+
+    /// What decoding sees of the delivery.
+    pub fn raw(&self) -> Raw<'_> {
+        raw(&self.delivery)
     }
 
     fn message(&self) -> Option<(&Event, &Message)> {
@@ -59,6 +62,16 @@ impl Work {
             },
             Err(_) => None,
         }
+    }
+}
+
+fn raw(delivery: &Delivery) -> Raw<'_> {
+    Raw {
+        body: &delivery.body,
+        attributes: &delivery.attributes,
+        sent_at: delivery.sent_at,
+        sequence: delivery.sequence,
+        group_id: &delivery.group_id,
     }
 }
 
@@ -142,6 +155,8 @@ pub struct Pipeline {
     pub policy: Policy,
     /// What happened so far.
     pub counters: Arc<Counters>,
+    /// For ages only: nothing is decided by it.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Pipeline {
@@ -156,7 +171,7 @@ impl Pipeline {
         let settled = match &first.event {
             Ok(event) => self.apply(event, works).await?,
             Err(rejection) => {
-                self.reject(&first.delivery, rejection).await?;
+                self.reject(first, rejection).await?;
                 1
             }
         };
@@ -295,35 +310,13 @@ impl Pipeline {
         Ok(true)
     }
 
-    async fn reject(&self, delivery: &Delivery, rejection: &Rejection) -> Result<(), Failure> {
-        let reason = DeadLetterReason {
-            code: rejection.code.as_str().to_owned(),
-            field: rejection.field.clone(),
-            reason: rejection.reason.clone(),
-        };
-        warn!(
-            sqs.message_id = delivery.message_id,
-            code = reason.code,
-            field = reason.field,
-            "delivery dead-lettered: {}",
-            reason.reason
-        );
-        self.keep(delivery, &reason).await
-    }
-
-    async fn keep(&self, delivery: &Delivery, reason: &DeadLetterReason) -> Result<(), Failure> {
-        self.inbox.edge().dead_letter(delivery, reason).await?;
-        self.counters.dead_lettered.add(1);
-        Ok(())
-    }
-
     /// Keeps a delivery in the dead-letter queue, then deletes it.
     ///
     /// # Errors
     /// It was not deleted; it may stand in the dead-letter queue already, and is taken there once.
     pub async fn bury(&self, work: &Work, reason: &DeadLetterReason) -> Result<(), Failure> {
         self.still_ours(work)?;
-        self.keep(&work.delivery, reason).await?;
+        self.keep(work, reason).await?;
         self.ack(std::slice::from_ref(work)).await
     }
 
@@ -334,10 +327,12 @@ impl Pipeline {
     pub async fn ack(&self, works: &[Work]) -> Result<(), Failure> {
         let deletes = works.iter().map(|work| self.inbox.delete(work.delivery.receipt.clone()));
         let deleted = join_all(deletes).await;
+        let now = self.clock.now();
         for (work, deleted) in works.iter().zip(&deleted) {
             if deleted.is_ok() {
                 self.leases.drop_lease(&work.delivery.receipt);
                 self.counters.settled.add(1);
+                self.counters.queue_age.record((now - work.delivery.sent_at).to_std().unwrap_or_default());
             }
         }
         let confirmed: Result<(), QueueError> = deleted.into_iter().collect();

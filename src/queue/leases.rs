@@ -65,6 +65,11 @@ impl Leases {
         self.lock().keys().cloned().collect()
     }
 
+    /// How many are held.
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
     /// The deliveries whose lease is more than half over. Those whose lease is over altogether are given up.
     pub fn to_extend(&self) -> Vec<Receipt> {
         let (now, wall) = (Instant::now(), self.clock.now());

@@ -2,6 +2,7 @@
 //!
 //! [`Queue`] is the edge (SQS, or a model of it); [`Inbox`] is how the house uses it, with deletes sharing calls.
 
+mod dead_letter;
 mod fifo_id;
 mod leases;
 mod sqs;
@@ -10,7 +11,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -19,6 +20,7 @@ use crate::{
     domain::Sequence,
 };
 
+pub use dead_letter::{NOTE, Note};
 pub use fifo_id::fifo_id;
 pub use leases::Leases;
 pub use sqs::{SqsClients, SqsQueue};
@@ -61,12 +63,12 @@ pub enum Disposition {
 }
 
 /// Why a delivery is in the dead-letter queue, as its `x-dlq` attribute says it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetterReason {
     /// One word for machines.
     pub code: String,
     /// The field at fault, by our name for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
     /// A sentence for people; quotes nothing that came from outside.
     pub reason: String,
@@ -81,6 +83,8 @@ pub struct Command {
     pub dedup_id: String,
     /// The body.
     pub body: String,
+    /// Its string attributes; few commands have any.
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// The edge: one call each.

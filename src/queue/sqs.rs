@@ -11,21 +11,11 @@ use aws_sdk_sqs::{
         MessageAttributeValue, MessageSystemAttributeName as System,
     },
 };
-use chrono::{DateTime, Utc};
-use serde::Serialize;
+use chrono::DateTime;
 use uuid::Uuid;
 
-use super::{BATCH, Command, DeadLetterReason, Delivery, Queue, QueueError, Receipt};
+use super::{BATCH, Command, DeadLetterReason, Delivery, Note, Queue, QueueError, Receipt};
 use crate::domain::Sequence;
-
-/// Largest message SQS takes, body and attributes together.
-const LARGEST: usize = 1_048_576;
-
-/// Attributes of one message (SQS's limit) less the one that carries the reason.
-const ATTRIBUTES_COPIED: usize = 9;
-
-/// The attribute that says why a message is dead.
-const DEAD_LETTER_ATTRIBUTE: &str = "x-dlq";
 
 /// Long polls and quick calls need different time limits and retries.
 #[derive(Clone, Debug)]
@@ -109,7 +99,10 @@ impl Queue for SqsQueue {
 
     async fn send(&self, command: Command) -> Result<(), QueueError> {
         let call = self.clients.control.send_message().queue_url(&self.url).message_body(command.body);
-        let call = call.message_group_id(command.group_id).message_deduplication_id(command.dedup_id);
+        let mut call = call.message_group_id(command.group_id).message_deduplication_id(command.dedup_id);
+        for (name, value) in command.attributes {
+            call = call.message_attributes(name, string(value)?);
+        }
         call.send().await.map(|_| ()).map_err(error)
     }
 
@@ -123,47 +116,16 @@ impl Queue for SqsQueue {
             .message_group_id(&delivery.group_id)
             // sent twice, when we die before the delete, it is taken once
             .message_deduplication_id(&delivery.message_id);
-        for (name, value) in dead_letter_attributes(delivery, reason, &self.url) {
-            let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
-            call = call.message_attributes(name, value.map_err(|_| incomplete())?);
+        let note = Note::of(delivery, reason, &self.url);
+        for (name, value) in note.attributes(&delivery.attributes, delivery.body.len()) {
+            call = call.message_attributes(name, string(value)?);
         }
         call.send().await.map(|_| ()).map_err(error)
     }
 }
 
-/// What is known of a dead letter, in one attribute.
-#[derive(Serialize)]
-struct DeadLetter<'a> {
-    #[serde(flatten)]
-    reason: &'a DeadLetterReason,
-    source_queue: &'a str,
-    attempts: u32,
-    original_message_id: &'a str,
-    original_sequence: Sequence,
-    original_sent_at: DateTime<Utc>,
-}
-
-/// The reason, and the original attributes as far as count and size allow; a body that fills a message alone goes alone.
-fn dead_letter_attributes(delivery: &Delivery, reason: &DeadLetterReason, source: &str) -> Vec<(String, String)> {
-    let letter = DeadLetter {
-        reason,
-        source_queue: source.rsplit('/').next().unwrap_or_default(),
-        attempts: delivery.receive_count,
-        original_message_id: &delivery.message_id,
-        original_sequence: delivery.sequence,
-        original_sent_at: delivery.sent_at,
-    };
-    let why = (DEAD_LETTER_ATTRIBUTE.to_owned(), serde_json::to_string(&letter).unwrap_or_default());
-    let copies = delivery.attributes.iter().filter(|(name, _)| name.as_str() != DEAD_LETTER_ATTRIBUTE);
-    let copies = copies.take(ATTRIBUTES_COPIED).map(|(name, value)| (name.clone(), value.clone()));
-    let mut room = LARGEST.saturating_sub(delivery.body.len());
-    let fits = |(name, value): &(String, String)| {
-        let size = name.len() + value.len() + "String".len();
-        let fits = size <= room;
-        room = if fits { room - size } else { room };
-        fits
-    };
-    std::iter::once(why).chain(copies).filter(fits).collect()
+fn string(value: String) -> Result<MessageAttributeValue, QueueError> {
+    MessageAttributeValue::builder().data_type("String").string_value(value).build().map_err(|_| incomplete())
 }
 
 fn delivery(message: Message) -> Option<Delivery> {
@@ -210,12 +172,16 @@ fn error<E: ProvideErrorMetadata, R>(failure: SdkError<E, R>) -> QueueError {
     }
 }
 
-/// A lost lease has two shapes: a handle that is invalid, and (FIFO, fact F5) a parameter that is, because it expired.
+/// Reasons by which an invalid parameter is a lost lease.
+const LAPSED: [&str; 2] = ["expired", "not available for visibility timeout change"];
+
+/// A lost lease has three shapes: a handle that is invalid, (FIFO, fact F5) a parameter that is, because it expired, and for a
+/// change of visibility a parameter that is, because the message is gone or visible again.
 fn classify(code: &str, message: &str) -> QueueError {
     let code = code.rsplit(['.', '#']).next().unwrap_or(code);
     match code {
         "ReceiptHandleIsInvalid" | "MessageNotInflight" => QueueError::LeaseLost,
-        "InvalidParameterValue" if message.contains("expired") => QueueError::LeaseLost,
+        "InvalidParameterValue" if LAPSED.iter().any(|reason| message.contains(reason)) => QueueError::LeaseLost,
         // a missing queue or permission is an outage, not a fault of the message
         "InvalidParameterValue" | "InvalidMessageContents" => QueueError::Refused(code.to_owned()),
         code => QueueError::Unavailable(code.to_owned()),
@@ -226,49 +192,14 @@ fn classify(code: &str, message: &str) -> QueueError {
 mod tests {
     use super::*;
 
-    fn rejected(body: &str, attributes: &[(&str, &str)]) -> Delivery {
-        Delivery {
-            message_id: "m".into(),
-            receipt: Receipt("r".into()),
-            group_id: "g".into(),
-            sequence: Sequence(18_882_245_240_547_823_616),
-            sent_at: DateTime::UNIX_EPOCH,
-            receive_count: 1,
-            body: body.into(),
-            attributes: attributes.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
-        }
-    }
-
-    fn reason() -> DeadLetterReason {
-        DeadLetterReason { code: "invalid_json".into(), field: None, reason: "not JSON".into() }
-    }
-
     #[test]
-    fn a_dead_letter_keeps_its_attributes_and_says_why() {
-        let attributes =
-            dead_letter_attributes(&rejected("{", &[("event_type", "x")]), &reason(), "http://host/q.fifo");
-        assert_eq!(attributes[1], ("event_type".into(), "x".into()));
-        let why: serde_json::Value = serde_json::from_str(&attributes[0].1).expect("json");
-        assert_eq!(why["code"], "invalid_json");
-        assert_eq!(why["source_queue"], "q.fifo");
-        assert_eq!(why["original_sequence"], "18882245240547823616");
-    }
-
-    #[test]
-    fn a_dead_letter_never_exceeds_what_the_queue_takes() {
-        for spare in [0, 10, 400, 5_000] {
-            let delivery = rejected(&"x".repeat(LARGEST - spare), &[("a", &"y".repeat(1_000)), ("b", "z")]);
-            let attributes = dead_letter_attributes(&delivery, &reason(), "q");
-            let size: usize = attributes.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
-            assert!(size <= spare, "{size} bytes of attributes in {spare}");
-        }
-    }
-
-    #[test]
-    fn both_shapes_of_a_lost_lease_are_known() {
+    fn every_shape_of_a_lost_lease_is_known() {
         assert_eq!(classify("ReceiptHandleIsInvalid", ""), QueueError::LeaseLost);
         let expired = "Value AQEB is invalid. Reason: The receipt handle has expired.";
         assert_eq!(classify("InvalidParameterValue", expired), QueueError::LeaseLost);
+        let gone = "Value AQEB for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available \
+                    for visibility timeout change.";
+        assert_eq!(classify("InvalidParameterValue", gone), QueueError::LeaseLost);
         assert!(matches!(classify("InvalidParameterValue", "too long"), QueueError::Refused(_)));
         assert!(matches!(classify("ServiceUnavailable", ""), QueueError::Unavailable(_)));
     }

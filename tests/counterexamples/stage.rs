@@ -9,12 +9,12 @@ use std::{
 };
 
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use conversationd::{
     consumer::{Consumer, Limits},
     counters::Counters,
     domain::{Conversation, ConversationId, EventId, Head, Message, Thread, ThreadKey},
-    hot::{Cursor, DueHead, Hot, HotError, HotStore, Page, Put},
+    hot::{Cursor, DeadLetter, DeadLetters, DueHead, Hot, HotError, HotStore, Page, Put, Settled},
     pipeline::Pipeline,
     queue::{Inbox, Leases, QueueError},
 };
@@ -105,14 +105,15 @@ impl Stage {
             _ => Arc::new(Broken { hot, last: Mutex::default() }),
         };
         let inbox = Arc::new(Inbox::over(Arc::new(ModelQueue(link.clone())), Duration::from_millis(10)));
-        let clock = SkewedClock { world: self.world.clone(), ahead: TimeDelta::zero() };
+        let clock = Arc::new(SkewedClock { world: self.world.clone(), ahead: TimeDelta::zero() });
         let pipeline = Arc::new(Pipeline {
             hot: Hot::over(Arc::new(Gated { store, gates: gates.clone() }), Duration::from_millis(3)),
             archive: Arc::new(ModelArchive(link)),
             inbox,
-            leases: Arc::new(Leases::new(leases, Duration::from_secs(300), Arc::new(clock))),
+            leases: Arc::new(Leases::new(leases, Duration::from_secs(300), clock.clone())),
             policy: POLICY,
             counters: Arc::new(Counters::default()),
+            clock,
         });
         let instance = Uuid::from_u128(u128::from(self.daemons));
         Daemon { consumer: Arc::new(Consumer::new(pipeline, LIMITS, instance)), gates, alive }
@@ -402,5 +403,17 @@ impl HotStore for Gated {
 
     async fn charge(&self, message_id: &str, attempts: i32, until: DateTime<Utc>) -> Result<u32, HotError> {
         self.store.charge(message_id, attempts, until).await
+    }
+
+    async fn write_dead_letter(&self, letter: &DeadLetter) -> Result<(), HotError> {
+        self.store.write_dead_letter(letter).await
+    }
+
+    async fn dead_letters(&self, day: NaiveDate, after: Option<Cursor>) -> Result<DeadLetters, HotError> {
+        self.store.dead_letters(day, after).await
+    }
+
+    async fn mark_dead_letter(&self, at: DateTime<Utc>, id: &str, settled: Settled) -> Result<bool, HotError> {
+        self.store.mark_dead_letter(at, id, settled).await
     }
 }

@@ -32,7 +32,12 @@ fn what_was_received_too_often_leaves_its_group() {
     let mut model = Modelled::new(VISIBILITY, MOST);
     let send = |group: &str, body: &str, model: &Modelled| {
         model.send(group, body, body);
-        let command = Command { group_id: group.into(), dedup_id: body.into(), body: body.into() };
+        let command = Command {
+            group_id: group.into(),
+            dedup_id: body.into(),
+            body: body.into(),
+            attributes: Default::default(),
+        };
         house.wait(service.send(command)).expect("sent");
     };
     let receive =

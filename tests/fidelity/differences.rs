@@ -139,8 +139,12 @@ struct Probe {
 impl Probe {
     fn send(&self, messages: &[(&str, &str)]) {
         for (group, body) in messages {
-            let command =
-                Command { group_id: (*group).into(), dedup_id: format!("{group}-{body}"), body: (*body).into() };
+            let command = Command {
+                group_id: (*group).into(),
+                dedup_id: format!("{group}-{body}"),
+                body: (*body).into(),
+                attributes: Default::default(),
+            };
             self.house.wait(self.house.queue().send(command)).expect("sent");
         }
     }

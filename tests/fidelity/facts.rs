@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use conversationd::queue::{Delivery, QueueError};
+use conversationd::queue::{Command, Delivery, Queue as _, QueueError};
 
 use crate::modelled::Modelled;
 
@@ -169,4 +169,25 @@ fn f13_a_deduplication_id_is_remembered_for_five_minutes_deleted_or_not() {
     queue.pass(Duration::from_secs(300));
     queue.send("g", "id", "five minutes later");
     assert!(queue.bodies().contains(&"five minutes later".to_owned()));
+}
+
+#[test]
+fn a_long_poll_returns_what_is_sent_while_it_waits() {
+    let mut queue = queue();
+    let attempt = queue.attempt();
+    let received = queue.wait(async {
+        let poll = queue.queue.receive(attempt, Duration::from_secs(20));
+        let sent = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let command = Command {
+                group_id: "g".into(),
+                dedup_id: "id".into(),
+                body: "meanwhile".into(),
+                attributes: Default::default(),
+            };
+            queue.queue.send(command).await.expect("sent");
+        };
+        tokio::join!(poll, sent).0.expect("received")
+    });
+    assert_eq!(received.len(), 1, "it waited for nothing");
 }

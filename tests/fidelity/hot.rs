@@ -39,9 +39,16 @@ pub enum Operation {
         conversation: u8,
     },
     Holds(Copy),
+    /// Asks for the shard of a thread.
     Due {
+        thread: u8,
         until_minutes: u16,
         limit: usize,
+    },
+    /// Counts attempts at a delivery, or takes one back.
+    Charge {
+        delivery: u8,
+        attempts: i32,
     },
 }
 
@@ -82,7 +89,9 @@ pub fn any_list() -> impl Strategy<Value = Vec<Operation>> {
         6 => vec(any_copy(), 0..25).prop_map(Operation::Put),
         4 => (0..THREADS, 0..3_u8).prop_map(|(thread, conversation)| Operation::Read { thread, conversation }),
         2 => any_copy().prop_map(Operation::Holds),
-        3 => (0..400_u16, 1..5_usize).prop_map(|(until_minutes, limit)| Operation::Due { until_minutes, limit }),
+        2 => (0..2_u8, -1..3_i32).prop_map(|(delivery, attempts)| Operation::Charge { delivery, attempts }),
+        3 => (0..THREADS, 0..400_u16, 1..5_usize)
+            .prop_map(|(thread, until_minutes, limit)| Operation::Due { thread, until_minutes, limit }),
     ];
     vec(operation, 20..30)
 }
@@ -105,7 +114,7 @@ pub fn compare(model: Modelled, house: &House, list: &str, operations: &[Operati
         pair.write(thread, 1, State::Closed, 0, 0)?;
     }
     pair.heads()?;
-    pair.due(u16::MAX, 100)
+    (0..DUE_SHARDS).try_for_each(|shard| pair.due(shard, u16::MAX, 100))
 }
 
 impl Pair<'_> {
@@ -118,7 +127,11 @@ impl Pair<'_> {
             Operation::Put(copies) => self.put(copies),
             Operation::Read { thread, conversation } => self.read(*thread, *conversation),
             Operation::Holds(copy) => self.holds(copy),
-            Operation::Due { until_minutes, limit } => self.due(*until_minutes, *limit),
+            Operation::Due { thread, until_minutes, limit } => {
+                let shard = self.key(*thread).spread() % u64::from(DUE_SHARDS);
+                self.due(shard as u8, *until_minutes, *limit)
+            }
+            Operation::Charge { delivery, attempts } => self.charge(*delivery, *attempts),
         }
     }
 
@@ -196,23 +209,32 @@ impl Pair<'_> {
         Ok(())
     }
 
+    /// Never below none: the model has no such number, and only what was counted is taken back.
+    fn charge(&self, delivery: u8, attempts: i32) -> TestCaseResult {
+        let delivery = format!("{}-{delivery}", self.list);
+        let counted = self.model.world.state().hot.attempts.get(&delivery).copied().unwrap_or_default();
+        let attempts = if counted == 0 { attempts.max(0) } else { attempts };
+        let expected = self.model.wait(self.model.hot.charge(&delivery, attempts, far_away())).map_err(failed)?;
+        let found = self.house.wait(self.store.charge(&delivery, attempts, far_away())).map_err(failed)?;
+        prop_assert_eq!(found, expected, "attempts");
+        Ok(())
+    }
+
     /// The index of AWS lags: it is given a second.
-    fn due(&self, until_minutes: u16, limit: usize) -> TestCaseResult {
+    fn due(&self, shard: u8, until_minutes: u16, limit: usize) -> TestCaseResult {
         let until = time(i64::from(until_minutes) * 60_000);
-        for shard in 0..DUE_SHARDS {
-            let expected = self.model.wait(self.model.hot.due(shard, until, limit)).map_err(failed)?;
-            let mut found = Vec::new();
-            for _ in 0..20 {
-                found = self.house.wait(self.store.due(shard, until, limit)).map_err(failed)?;
-                if found == expected {
-                    break;
-                }
-                self.house.wait(async { tokio::time::sleep(Duration::from_millis(50)).await });
+        let expected = self.model.wait(self.model.hot.due(shard, until, limit)).map_err(failed)?;
+        let mut found = Vec::new();
+        for _ in 0..20 {
+            found = self.house.wait(self.store.due(shard, until, limit)).map_err(failed)?;
+            if found == expected {
+                break;
             }
-            let named = |due: &[DueHead]| due.iter().map(|it| (it.group_id.clone(), it.due_at)).collect::<Vec<_>>();
-            prop_assert_eq!(named(&found), named(&expected), "due in shard {}", shard);
-            prop_assert!(found == expected, "due as the head says");
+            self.house.wait(async { tokio::time::sleep(Duration::from_millis(50)).await });
         }
+        let named = |due: &[DueHead]| due.iter().map(|it| (it.group_id.clone(), it.due_at)).collect::<Vec<_>>();
+        prop_assert_eq!(named(&found), named(&expected), "due in shard {}", shard);
+        prop_assert!(found == expected, "due as the head says");
         Ok(())
     }
 }
@@ -243,6 +265,11 @@ fn told(messages: &[Message]) -> Vec<(Sequence, usize, String)> {
 
 fn time(millis: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_772_366_400, 0).expect("a time") + TimeDelta::milliseconds(millis)
+}
+
+/// Nothing is forgotten while a test runs.
+fn far_away() -> DateTime<Utc> {
+    time(0) + TimeDelta::days(3_650)
 }
 
 fn id(conversation: u8) -> ConversationId {

@@ -54,7 +54,12 @@ impl Modelled {
     }
 
     pub fn send(&self, group: &str, dedup: &str, body: &str) {
-        let command = Command { group_id: group.into(), dedup_id: dedup.into(), body: body.into() };
+        let command = Command {
+            group_id: group.into(),
+            dedup_id: dedup.into(),
+            body: body.into(),
+            attributes: Default::default(),
+        };
         self.wait(self.queue.send(command)).expect("sent");
     }
 

@@ -129,7 +129,8 @@ impl Pair<'_> {
         let body = format!("message {}", self.messages.len());
         let (name, id) = (format!("{}-{group}", self.list), format!("id-{dedup}"));
         self.model.send(&name, &id, &body);
-        let command = Command { group_id: name.clone(), dedup_id: id, body: body.clone() };
+        let command =
+            Command { group_id: name.clone(), dedup_id: id, body: body.clone(), attributes: Default::default() };
         let sent = self.house.wait(self.service.send(command));
         prop_assert_eq!(sent, Ok(()));
         if self.sent.insert((group, dedup)) {

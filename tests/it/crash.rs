@@ -14,16 +14,15 @@ async fn two_daemons_keep_the_order_of_every_thread() {
     let stack = Stack::new("two-daemons").await;
     let load = Load::of(20);
     let events = load.events();
-    let (before, after) = events.split_at(events.len() / 2);
-    stack.publish(before).await;
+    // both wait at the queue before there is anything to take
     let daemons = [stack.daemon().await, stack.daemon().await];
-    stack.publish(after).await;
+    stack.publish(&events).await;
 
     load.until_done(&stack).await;
     load.assert_archived(&stack.archived().await);
     for daemon in daemons {
-        assert!(daemon.log().contains("conversation archived"), "one did it all");
-        assert!(daemon.terminate().await.0.success());
+        let totals = daemon.last_words().await;
+        assert!(!totals.contains(r#"\"deliveries\":0,"#), "one did it all: {totals}");
     }
     stack.done().await;
 }
@@ -92,6 +91,30 @@ async fn a_daemon_terminated_while_its_database_makes_it_wait_gives_up_in_time_a
     stack.until("it is archived", async || stack.counts().await == (1, 1)).await;
     stack.until("the queue is empty", async || stack.depth().await == EMPTY).await;
     assert!(daemon.terminate().await.0.success());
+    stack.done().await;
+}
+
+#[tokio::test]
+async fn whoever_asks_twice_need_not_wait() {
+    let settings = [("CONVERSATIOND_VISIBILITY_SECONDS", "900"), ("CONVERSATIOND_DRAIN_SECONDS", "600")];
+    let stack = Stack::with("asked-twice", &settings).await;
+    let thread = Thread::of("tel:1");
+    let lock = stack.lock_archive().await;
+    stack.publish(&[thread.says("m1"), thread.close()]).await;
+    let daemon = stack.daemon().await;
+    stack.until("it is sealed", async || stack.head(&thread).await.is_some() && !stack.is_open(&thread).await).await;
+
+    daemon.ask_to_stop();
+    daemon.until_it_says("no new polls").await;
+    assert_eq!(stack.depth().await.in_flight, 1, "it still tries");
+    let (status, took) = daemon.terminate().await;
+    assert_eq!(status.code(), Some(0));
+    assert!(took < Duration::from_secs(5), "it took {took:?} to end");
+    assert_eq!(stack.depth().await, Depth { visible: 1, in_flight: 0 });
+
+    lock.rollback().await.expect("the lock goes");
+    stack.settle().await;
+    assert_eq!(stack.counts().await, (1, 1));
     stack.done().await;
 }
 

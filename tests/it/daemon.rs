@@ -75,6 +75,11 @@ impl Daemon {
         self.end().await
     }
 
+    /// SIGTERM, and no waiting.
+    pub fn ask_to_stop(&self) {
+        self.signal("TERM");
+    }
+
     async fn end(&mut self) -> (ExitStatus, Duration) {
         let asked = Instant::now();
         self.signal("TERM");

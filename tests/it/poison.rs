@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    events::{Event, Thread, names},
+    events::{Event, Thread, ago, names},
     stack::Stack,
 };
 
@@ -64,5 +64,28 @@ async fn poison_in_one_group_leaves_the_others_alone() {
     groups.sort_unstable();
     expected.sort_unstable();
     assert_eq!(groups, expected);
+    stack.done().await;
+}
+
+/// Nothing is wrong with it, but every try fails: it must not stop its group for ever.
+#[tokio::test]
+async fn what_fails_too_often_by_itself_is_dead_lettered_and_its_group_goes_on() {
+    let stack = Stack::with("exhausted", &[("CONVERSATIOND_ATTEMPTS", "1")]).await;
+    let thread = Thread::of("whatsapp:+5511999990000");
+    stack.publish(&[thread.said("m1", ago(60)), thread.close()]).await;
+    stack.settle().await;
+    stack.change_archive("alter table message add constraint forbidden check (text <> 'bomb')").await;
+
+    let bomb = thread.said("bomb", ago(50));
+    stack.publish(&[bomb.clone(), thread.said("m2", ago(40)), thread.says("m3"), thread.close()]).await;
+    stack.settle().await;
+
+    let archived = stack.archived().await;
+    assert_eq!((archived[0].texts(), archived[1].texts()), (vec!["m1", "m2"], vec!["m3"]));
+    let letters = stack.dead_letters().await;
+    assert_eq!(letters.len(), 1);
+    assert_eq!((&letters[0].group, &letters[0].body), (&bomb.group, &bomb.body));
+    assert_eq!(letters[0].why["code"], "attempts_exhausted");
+    assert!(!letters[0].why.to_string().contains("bomb"), "a reason quotes nothing: {}", letters[0].why);
     stack.done().await;
 }

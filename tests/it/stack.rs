@@ -173,6 +173,11 @@ impl Stack {
         archive::counts(&self.pool).await.expect("the archive is read")
     }
 
+    /// Changes the archive behind the daemon's back.
+    pub async fn change_archive(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(&self.pool).await.expect("the archive is changed");
+    }
+
     /// Makes everyone who would write a conversation wait, until it is dropped.
     pub async fn lock_archive(&self) -> sqlx::Transaction<'_, sqlx::Postgres> {
         let mut lock = self.pool.begin().await.expect("a transaction");

@@ -6,10 +6,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use conversationd::{
     domain::{Conversation, ConversationId, EventId, Head, Message, Sequence, ThreadKey},
-    hot::{Cursor, DUE_SHARDS, DueHead, HotError, HotStore, Page, Put},
+    hot::{Cursor, DUE_SHARDS, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Settled},
 };
 
 use super::{
@@ -42,6 +42,8 @@ pub struct HotState {
     pub killed: bool,
     /// Failed attempts, by message.
     pub attempts: BTreeMap<String, u32>,
+    /// The index of dead letters, by time and message.
+    pub dead_letters: BTreeMap<(DateTime<Utc>, String), DeadLetter>,
     puts: u64,
 }
 
@@ -246,5 +248,34 @@ impl HotStore for ModelHot {
             *attempts
         });
         charged.await.map_err(unavailable)
+    }
+
+    async fn write_dead_letter(&self, letter: &DeadLetter) -> Result<(), HotError> {
+        let letter = letter.clone();
+        let written = self.0.io("dead_letter_row", true, move |state: &mut State, _| {
+            state.hot.dead_letters.insert((letter.sent_at, letter.message_id.clone()), letter);
+        });
+        written.await.map_err(unavailable)
+    }
+
+    async fn dead_letters(&self, day: NaiveDate, after: Option<Cursor>) -> Result<DeadLetters, HotError> {
+        let read = self.0.io("dead_letters", false, move |state: &mut State, _| {
+            let from = after.as_ref().map_or(0, |cursor| cursor.as_str().parse().expect("our own cursor"));
+            let of_day = state.hot.dead_letters.values().filter(|letter| letter.sent_at.date_naive() == day);
+            let all: Vec<&DeadLetter> = of_day.collect();
+            let letters: Vec<DeadLetter> = all.iter().skip(from).take(PAGE).map(|letter| (*letter).clone()).collect();
+            let next = from + letters.len();
+            DeadLetters { letters, next: (next < all.len()).then(|| Cursor::at(next.to_string())) }
+        });
+        read.await.map_err(unavailable)
+    }
+
+    async fn mark_dead_letter(&self, at: DateTime<Utc>, id: &str, settled: Settled) -> Result<bool, HotError> {
+        let key = (at, id.to_owned());
+        let marked = self.0.io("mark_dead_letter", true, move |state: &mut State, _| {
+            let row = state.hot.dead_letters.get_mut(&key);
+            row.map(|row| row.settled = Some(settled)).is_some()
+        });
+        marked.await.map_err(unavailable)
     }
 }

@@ -8,10 +8,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use conversationd::{
     domain::{Conversation, ConversationId, Head, Message, ThreadKey},
-    hot::{Cursor, DueHead, HotError, HotStore, Page, Put},
+    hot::{Cursor, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Settled},
 };
 
 use super::hot::ModelHot;
@@ -166,5 +166,17 @@ impl HotStore for Broken {
 
     async fn charge(&self, message_id: &str, attempts: i32, until: DateTime<Utc>) -> Result<u32, HotError> {
         self.hot.charge(message_id, attempts, until).await
+    }
+
+    async fn write_dead_letter(&self, letter: &DeadLetter) -> Result<(), HotError> {
+        self.hot.write_dead_letter(letter).await
+    }
+
+    async fn dead_letters(&self, day: NaiveDate, after: Option<Cursor>) -> Result<DeadLetters, HotError> {
+        self.hot.dead_letters(day, after).await
+    }
+
+    async fn mark_dead_letter(&self, at: DateTime<Utc>, id: &str, settled: Settled) -> Result<bool, HotError> {
+        self.hot.mark_dead_letter(at, id, settled).await
     }
 }

@@ -92,6 +92,7 @@ impl Replica {
             leases: Arc::new(Leases::new(VISIBILITY, Duration::from_secs(300), clock.clone())),
             policy: POLICY,
             counters: counters.clone(),
+            clock: clock.clone(),
         });
         let limits = Limits { retries: if life.is_multiple_of(2) { LIMITS.retries } else { 0 }, ..LIMITS };
         let instance = Uuid::from_u64_pair(u64::from(who), life);

@@ -1,6 +1,10 @@
 //! An SQS FIFO queue with the facts that were measured on AWS (F1 to F9), and its dead-letter queue.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -26,6 +30,8 @@ const FIRST_SEQUENCE: u128 = 18_882_245_240_547_823_616;
 pub struct SqsState {
     groups: BTreeMap<String, Vec<Entry>>,
     dedup: BTreeMap<String, Duration>,
+    /// The same, oldest first.
+    remembered: VecDeque<(Duration, String)>,
     attempts: BTreeMap<Uuid, Attempt>,
     pub dead: Vec<Dead>,
     pub visibility: Duration,
@@ -44,6 +50,7 @@ struct Entry {
     received: u32,
     receipt: u64,
     hidden_until: Option<Duration>,
+    attributes: BTreeMap<String, String>,
 }
 
 struct Attempt {
@@ -71,14 +78,32 @@ impl SqsState {
         sent_at: DateTime<Utc>,
         now: Duration,
     ) -> Option<u64> {
-        self.dedup.retain(|_, at| now < *at + MEMORY);
+        self.send_with(group, dedup, body, BTreeMap::new(), sent_at, now)
+    }
+
+    /// The same with attributes.
+    pub fn send_with(
+        &mut self,
+        group: &str,
+        dedup: &str,
+        body: Arc<str>,
+        attributes: BTreeMap<String, String>,
+        sent_at: DateTime<Utc>,
+        now: Duration,
+    ) -> Option<u64> {
+        while self.remembered.front().is_some_and(|(at, _)| *at + MEMORY <= now) {
+            if let Some((_, forgotten)) = self.remembered.pop_front() {
+                self.dedup.remove(&forgotten);
+            }
+        }
         let remembered = format!("{group}\0{dedup}");
         if self.dedup.contains_key(&remembered) {
             return None;
         }
-        self.dedup.insert(remembered, now);
+        self.dedup.insert(remembered.clone(), now);
+        self.remembered.push_back((now, remembered));
         self.sent += 1;
-        let entry = Entry { id: self.sent, body, sent_at, received: 0, receipt: 0, hidden_until: None };
+        let entry = Entry { id: self.sent, body, sent_at, received: 0, receipt: 0, hidden_until: None, attributes };
         self.groups.entry(group.to_owned()).or_default().push(entry);
         Some(self.sent)
     }
@@ -126,7 +151,10 @@ impl SqsState {
             }
         }
         let found = deliveries.iter().filter_map(|(group, id, _)| self.delivery(group, *id)).collect();
-        self.attempts.insert(attempt, Attempt { at: now, taken: deliveries });
+        // an attempt that took nothing goes on: what is sent while a long poll waits, it takes
+        if !deliveries.is_empty() {
+            self.attempts.insert(attempt, Attempt { at: now, taken: deliveries });
+        }
         found
     }
 
@@ -171,8 +199,14 @@ impl SqsState {
             sent_at: entry.sent_at,
             receive_count: entry.received,
             body: entry.body.clone(),
-            attributes: BTreeMap::new(),
+            attributes: entry.attributes.clone(),
         })
+    }
+
+    /// What waits in each group, in order.
+    pub fn bodies(&self) -> BTreeMap<String, Vec<Arc<str>>> {
+        let bodies = |entries: &Vec<Entry>| entries.iter().map(|entry| entry.body.clone()).collect();
+        self.groups.iter().map(|(group, entries)| (group.clone(), bodies(entries))).collect()
     }
 
     /// F5: after the visibility timeout the handle has expired. F6: deleting again is a success.
@@ -274,7 +308,9 @@ impl Queue for ModelQueue {
         let world = self.0.world.clone();
         let sent = self.0.io("send", true, move |state: &mut State, now| {
             let sent_at = world.server_time();
-            let number = state.sqs.send(&command.group_id, &command.dedup_id, command.body.into(), sent_at, now);
+            let Command { group_id, dedup_id, body, attributes } = &command;
+            let body = Arc::from(body.as_str());
+            let number = state.sqs.send_with(group_id, dedup_id, body, attributes.clone(), sent_at, now);
             state.detail(|| format!(" {number:?} {}", command.dedup_id));
             world.sent.notify_waiters();
         });

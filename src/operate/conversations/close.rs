@@ -1,6 +1,6 @@
 //! `conversations close`: a command into the conversation's own group. The daemon does the rest, in its turn.
 
-use std::{process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 use anyhow::{Context, bail};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -96,6 +96,7 @@ pub(super) async fn run(
             // new every time: SQS silently drops an id it saw within five minutes, and a second close changes nothing
             dedup_id: fifo_id(&format!("close:{id}:{}", now().timestamp_micros())),
             body,
+            attributes: BTreeMap::new(),
         };
         let sqs = clients(queue.region.clone(), None).await.sqs;
         let sender = SqsQueue::new(sqs, queue.url.clone(), String::new(), Duration::ZERO);
@@ -106,7 +107,7 @@ pub(super) async fn run(
 }
 
 fn raw<'a>(body: &'a str, group_id: &'a str) -> Raw<'a> {
-    static NONE: std::collections::BTreeMap<String, String> = std::collections::BTreeMap::new();
+    static NONE: BTreeMap<String, String> = BTreeMap::new();
     Raw { body, attributes: &NONE, sent_at: DateTime::UNIX_EPOCH, sequence: Sequence::default(), group_id }
 }
 

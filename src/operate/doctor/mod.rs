@@ -41,9 +41,20 @@ pub async fn run(arguments: &Arguments, get: &dyn Fn(&str) -> Option<String>) ->
     let settings = settings::check(get);
     let usable = settings.iter().all(|finding| finding.level != Level::Fault);
     let (queues, table, archive) = tokio::join!(queues::check(get), table::check(get), archive::check(get));
-    let findings = [settings, queues, table, archive].concat();
+    report(arguments, &[settings, queues, table, archive].concat(), usable)
+}
+
+/// The checks of the queues alone.
+///
+/// # Errors
+/// The report cannot be written.
+pub async fn queues_only(arguments: &Arguments, get: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<ExitCode> {
+    report(arguments, &queues::check(get).await, true)
+}
+
+fn report(arguments: &Arguments, findings: &[Finding], usable: bool) -> anyhow::Result<ExitCode> {
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
-    let report = Report { faults: count(Level::Fault), warnings: count(Level::Warning), findings: &findings };
+    let report = Report { faults: count(Level::Fault), warnings: count(Level::Warning), findings };
     let written = if arguments.json { in_json(&report) } else { for_people(&report) };
     match written.map_err(anyhow::Error::from) {
         Err(failure) if !nobody_reads(&failure) => return Err(failure),

@@ -188,7 +188,7 @@ fn dead_letters(attributes: &Attributes) -> Finding {
         dead => Finding::warning(
             CHECK,
             format!("{dead} in the dead-letter queue, each gone for good 14 days after it came"),
-            "read the attribute x-dlq of each: it says why; mend that, then send it again",
+            "`conversationd dlq list` says why; mend that, then `conversationd dlq redrive --all --canary 5`",
         ),
     }
 }

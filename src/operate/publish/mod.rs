@@ -9,14 +9,10 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use serde::Serialize;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::mpsc,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::mpsc;
 
 use self::{lines::Line, progress::Progress, send::Sender, window::Window};
-use super::{BAD_INPUT, INTERRUPTED, output::Output};
+use super::{BAD_INPUT, INTERRUPTED, output::Output, stop_on_signal};
 use crate::config::QueueConfig;
 
 /// A round that could be fuller waits this long for the next line.
@@ -180,25 +176,4 @@ async fn fill(
         }
     }
     Ok(true)
-}
-
-/// Stops at the first SIGINT or SIGTERM once what is on its way has arrived; a second ends the process at once.
-fn stop_on_signal() -> anyhow::Result<CancellationToken> {
-    let stop = CancellationToken::new();
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let asked = stop.clone();
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            if asked.is_cancelled() {
-                std::process::exit(INTERRUPTED.into());
-            }
-            asked.cancel();
-        }
-    });
-    Ok(stop)
 }

@@ -2,9 +2,16 @@
 //!
 //! All faults are reported at once, each with the variable it is about; no value is repeated, it may be a secret.
 
-use std::{fmt, str::FromStr, time::Duration};
+mod metrics;
+mod reader;
+
+use std::{path::PathBuf, time::Duration};
 
 use crate::{consumer::Limits, domain::Policy};
+
+pub use metrics::{HealthConfig, MetricsConfig, PushConfig};
+use reader::Reader;
+pub use reader::{Fault, Faults, Secret};
 
 /// One setting, as `--help` and the README show it.
 #[derive(Clone, Copy, Debug)]
@@ -57,58 +64,15 @@ settings! {
     LINGER = "CONVERSATIOND_LINGER_MILLISECONDS", "milliseconds", "3", "how long a store request waits for others to share its call";
     DELETE_LINGER = "CONVERSATIOND_DELETE_LINGER_MILLISECONDS", "milliseconds", "10", "the same for deletes";
     DRAIN = "CONVERSATIOND_DRAIN_SECONDS", "seconds", "15", "how long running turns may take to end after SIGTERM";
-}
-
-/// Where a fault is, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The variable at fault.
-    pub variable: &'static str,
-    /// What is wrong and how it would be right.
-    pub reason: String,
-}
-
-/// All faults of a configuration, one a line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Faults(pub Vec<Fault>);
-
-impl fmt::Display for Faults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let many = if self.0.len() == 1 { "" } else { "s" };
-        write!(f, "{} setting{many} cannot be used:", self.0.len())?;
-        self.0.iter().try_for_each(|fault| write!(f, "\n  {:<40} {}", fault.variable, fault.reason))
-    }
-}
-
-impl std::error::Error for Faults {}
-
-impl Faults {
-    /// These and those of `other`, each once.
-    pub fn and(mut self, other: Faults) -> Self {
-        for fault in other.0 {
-            if !self.0.contains(&fault) {
-                self.0.push(fault);
-            }
-        }
-        self
-    }
-}
-
-/// A value that is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The value, for the one place that needs it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secret]")
-    }
+    HEALTH_FILE = "CONVERSATIOND_HEALTH_FILE", "", "off", "file that `conversationd health` reads; written every 5 seconds";
+    METRICS_ADDRESS = "CONVERSATIOND_METRICS_ADDRESS", "", "off", "host:port of the Prometheus page: GET /metrics, and /healthz";
+    OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT", "", "off", "URL of an OpenTelemetry collector that metrics are pushed to; /v1/metrics is added. OTEL_EXPORTER_OTLP_METRICS_ENDPOINT is taken as it is, and wins, as all OTEL_EXPORTER_OTLP_METRICS_… do";
+    OTLP_PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL", "", "http/json", "how metrics are pushed; there is no other way";
+    OTLP_HEADERS = "OTEL_EXPORTER_OTLP_HEADERS", "", "none", "headers of a push (secret): name=value,name=value";
+    OTLP_TIMEOUT = "OTEL_EXPORTER_OTLP_TIMEOUT", "milliseconds", "10000", "how long a push may take";
+    OTLP_INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL", "milliseconds", "60000", "how often metrics are pushed";
+    SERVICE_NAME = "OTEL_SERVICE_NAME", "", "conversationd", "who pushes, as its metrics say";
+    RESOURCE = "OTEL_RESOURCE_ATTRIBUTES", "", "none", "more about who pushes: name=value,name=value";
 }
 
 /// How the log looks.
@@ -191,62 +155,15 @@ pub struct Config {
     pub linger: Duration,
     /// Linger of deletes.
     pub delete_linger: Duration,
+    /// Where metrics go.
+    pub metrics: MetricsConfig,
+    /// Where the daemon writes how it is.
+    pub health_file: Option<PathBuf>,
 }
 
 /// SQS keeps a message for at most this long, in the queue and in the dead-letter queue each.
 const QUEUE_RETENTION: Duration = Duration::from_secs(14 * DAY);
 const DAY: u64 = 24 * 3600;
-
-/// Reads variables and gathers what is wrong with them.
-struct Reader<'a> {
-    get: &'a dyn Fn(&str) -> Option<String>,
-    faults: Vec<Fault>,
-}
-
-impl Reader<'_> {
-    fn optional(&self, setting: Setting) -> Option<String> {
-        (self.get)(setting.variable).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
-    }
-
-    fn required(&mut self, setting: Setting) -> String {
-        self.optional(setting).unwrap_or_else(|| {
-            self.fault(setting, format!("is not set; it is the {}", setting.meaning));
-            String::new()
-        })
-    }
-
-    fn number<N: FromStr + PartialOrd + fmt::Display>(&mut self, setting: Setting, least: N, most: N) -> N {
-        let text = self.optional(setting).unwrap_or_else(|| setting.default.to_owned());
-        match text.parse::<N>() {
-            Ok(number) if least <= number && number <= most => number,
-            _ => {
-                self.fault(setting, format!("must be a whole number of {}, {least} to {most}", setting.unit));
-                least
-            }
-        }
-    }
-
-    fn seconds(&mut self, setting: Setting, least: u64, most: u64) -> Duration {
-        Duration::from_secs(self.number(setting, least, most))
-    }
-
-    fn queue_url(&mut self, setting: Setting) -> String {
-        let url = self.required(setting);
-        let fits = url.starts_with("http") && url.contains("://") && url.ends_with(".fifo");
-        if !(url.is_empty() || fits) {
-            self.fault(setting, "must be the URL of a FIFO queue: http(s)://…/name.fifo".into());
-        }
-        url
-    }
-
-    fn fault(&mut self, setting: Setting, reason: String) {
-        self.faults.push(Fault { variable: setting.variable, reason });
-    }
-
-    fn end<T>(self, value: T) -> Result<T, Faults> {
-        if self.faults.is_empty() { Ok(value) } else { Err(Faults(self.faults)) }
-    }
-}
 
 /// The process's environment.
 #[allow(clippy::disallowed_methods)] // its room
@@ -392,6 +309,8 @@ impl Config {
             },
             linger: Duration::from_millis(reader.number(LINGER, 0, 1000)),
             delete_linger: Duration::from_millis(reader.number(DELETE_LINGER, 0, 1000)),
+            metrics: MetricsConfig::read_with(&mut reader),
+            health_file: reader.optional(HEALTH_FILE).map(PathBuf::from),
         };
         config.cross_check(&mut reader);
         reader.end(config)

@@ -1,0 +1,52 @@
+//! Reading the index of dead letters, day by day.
+
+use anyhow::Context;
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+
+use crate::{
+    hot::{DeadLetter, HotStore},
+    operate::moment::now,
+};
+
+/// Rows older than that have expired.
+const KEPT: TimeDelta = TimeDelta::days(30);
+
+/// The days from `since` to today, the earliest first.
+fn days(since: Option<DateTime<Utc>>) -> impl Iterator<Item = NaiveDate> {
+    let today = now().date_naive();
+    let first = since.unwrap_or(DateTime::UNIX_EPOCH).max(now() - KEPT).date_naive();
+    // a queue's clock may be ahead of ours
+    first.iter_days().take_while(move |day| *day <= today + Days::new(1))
+}
+
+/// The rows from `since` on that `wanted` takes, oldest first, `limit` at most.
+pub(super) async fn rows(
+    index: &dyn HotStore,
+    since: Option<DateTime<Utc>>,
+    limit: usize,
+    wanted: impl Fn(&DeadLetter) -> bool,
+) -> anyhow::Result<Vec<DeadLetter>> {
+    let mut found = Vec::new();
+    for day in days(since) {
+        let mut after = None;
+        loop {
+            let page = index.dead_letters(day, after).await;
+            let page = page.context("the index of dead letters cannot be read; `conversationd doctor` says more")?;
+            let taken = page.letters.into_iter().filter(|row| since.is_none_or(|since| row.sent_at >= since));
+            found.extend(taken.filter(|row| wanted(row)).take(limit - found.len()));
+            after = page.next;
+            if after.is_none() || found.len() >= limit {
+                break;
+            }
+        }
+        if found.len() >= limit {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// The row of one message.
+pub(super) async fn row(index: &dyn HotStore, id: &str) -> anyhow::Result<Option<DeadLetter>> {
+    Ok(rows(index, None, 1, |row| row.message_id == id).await?.pop())
+}

@@ -1,0 +1,79 @@
+//! `dlq replay`: decodes a letter and decides on it against what is stored now. Writes nothing.
+
+use std::process::ExitCode;
+
+use super::{
+    Site, index,
+    peek::{Peek, not_reachable},
+    wanted::raw,
+};
+use crate::{
+    config::Config,
+    domain::{Conversation, ThreadKey},
+    event::{self, Event, Kind},
+    handler::{self, Decision, Seen},
+    hot::HotStore,
+    operate::output::say,
+};
+
+/// Which letter.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// The id that `dlq list` shows.
+    id: String,
+}
+
+pub(super) async fn run(
+    arguments: &Arguments,
+    site: &Site,
+    get: &dyn Fn(&str) -> Option<String>,
+) -> anyhow::Result<ExitCode> {
+    let config = Config::read(get)?;
+    let row = index::row(&*site.index, &arguments.id).await?;
+    let mut peek = Peek::begin(site);
+    let looked = peek.find(&arguments.id).await;
+    match &looked {
+        Ok(Some(found)) => peek.end_with(&found.letter).await,
+        _ => peek.end().await,
+    }
+    let found = looked?.ok_or_else(|| not_reachable(&arguments.id, row.is_some()))?;
+    let event = match event::decode(&raw(&found.letter)) {
+        Ok(event) => event,
+        Err(rejection) => {
+            say(format!("rejected again, {}: {rejection}", rejection.code.as_str()))?;
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let seen = look(&*site.index, &event.thread.key(), &event).await?;
+    let told = match handler::decide(&seen, &event, &config.policy) {
+        Decision::Nothing(why) => format!("nothing would change: {why}"),
+        Decision::Finish(closing) => {
+            format!("the close of {} would be finished, then decided again", closing.record.id)
+        }
+        Decision::Write(_) => "the conversation's head would be written".to_owned(),
+        Decision::Append { head: None, conversation } => format!("appended to the open conversation {conversation}"),
+        Decision::Append { head: Some(_), conversation } => {
+            format!("appended to {conversation}, which it opens or resumes")
+        }
+        Decision::Late(stretch) => format!("appended to the archived conversation {}", stretch.id),
+        Decision::Checkpoint(_) => "the conversation would be copied into the archive, and go on".to_owned(),
+    };
+    say(told)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the pipeline would read for the decision.
+async fn look(hot: &dyn HotStore, thread: &ThreadKey, event: &Event) -> anyhow::Result<Seen> {
+    let head = hot.heads(vec![thread.clone()]).await.pop().transpose()?.flatten();
+    let mut seen = Seen { head, ..Seen::default() };
+    match (&event.kind, seen.head.as_ref().map(|head| &head.conversation)) {
+        (Kind::Due(due), Some(Conversation::Open(open))) if due.conversation_id == open.record.id => {
+            seen.last_received = hot.last_received(thread, open.record.id).await?;
+        }
+        (Kind::Message(message), Some(Conversation::Closed(closed))) => {
+            seen.in_previous = hot.holds(thread, closed.record.id, message).await?;
+        }
+        _ => {}
+    }
+    Ok(seen)
+}
