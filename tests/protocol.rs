@@ -31,7 +31,7 @@ use rules::Broken;
 use search::{Found, search};
 
 /// States of one search, at most; a search that needs more is not exhaustive, and fails.
-const MOST: usize = 40_000_000;
+const MOST: usize = 60_000_000;
 
 fn big() -> bool {
     std::env::var("MODEL").is_ok_and(|size| size == "big")
@@ -100,9 +100,12 @@ const CAUGHT: [(Broken, &str, Invariant, usize); 16] = [
     (Broken::AllPages, "calm", Invariant::I1, 18),
 ];
 
+/// Two rules that each do the other's work: neither may go if the other does. Caught in the big run only.
+const CAUGHT_LATE: (Broken, &str, Invariant, usize) = (Broken::LookAndEventTime, "mix", Invariant::I3, 48);
+
 #[test]
 fn every_rule_that_matters_is_caught() {
-    for (broken, name, invariant, steps) in CAUGHT {
+    for (broken, name, invariant, steps) in CAUGHT.into_iter().chain(big().then_some(CAUGHT_LATE)) {
         let environment = environment::short().into_iter().find(|environment| environment.name == name);
         let model = model(broken, environment.expect("there is one of that name"));
         let found = searched(&model);
@@ -112,12 +115,11 @@ fn every_rule_that_matters_is_caught() {
 }
 
 /// Broken rules that break no invariant anywhere within the bounds: docs/protocol.md says what each is for.
-const OPTIONAL: [Broken; 8] = [
+const OPTIONAL: [Broken; 7] = [
     Broken::SettleFinishes,
     Broken::ClosedStatusOnly,
     Broken::LookBeforeOpen,
     Broken::EventTime,
-    Broken::LookAndEventTime,
     Broken::ConfirmedDelete,
     Broken::DeleteByQuery,
     Broken::DeleteExact,
