@@ -55,9 +55,9 @@ impl Model {
                 let kind = if reading.goal == Goal::Checkpoint { Kind::Checkpoint } else { Kind::Close };
                 let writing = Writing { conversation: reading.head.conversation, events: reading.found, kind };
                 self.write_archive(s, writing, applied, outcome);
-                s.replicas[at].call = match self.broken {
-                    Broken::DeleteByQuery | Broken::DeleteExact if kind == Kind::Close => Call::Remove(reading),
-                    _ => self.after_reading(&reading),
+                s.replicas[at].call = match self.broken.deletes(kind == Kind::Close) {
+                    true => Call::Remove(reading),
+                    false => self.after_reading(&reading),
                 };
             }
             Call::Append(conversation, length) => {
@@ -312,7 +312,7 @@ impl Model {
         let mut place = 0;
         while place < s.rows.len() {
             let row = s.rows[place];
-            let read = self.broken.is(Broken::DeleteByQuery) || reading.found & bit(row.event) != 0;
+            let read = !self.broken.is(Broken::DeleteExact) || reading.found & bit(row.event) != 0;
             if row.conversation == reading.head.conversation && read {
                 s.rows.remove(place);
             } else {

@@ -142,6 +142,16 @@ pub fn overtaken() -> Environment {
     })
 }
 
+/// The same by other faults: two lost calls, or a lost call and a ghost.
+pub fn overtaken_otherwise() -> [Environment; 2] {
+    [(2, 0), (1, 1)].map(|(net, ghosts)| {
+        more(overtaken(), |b| {
+            b.crashes = 0;
+            (b.net, b.ghosts) = (net, ghosts);
+        })
+    })
+}
+
 fn more(environment: Environment, change: impl FnOnce(&mut Budget)) -> Environment {
     let mut environment = environment;
     change(&mut environment.budget);

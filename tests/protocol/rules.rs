@@ -50,14 +50,16 @@ pub enum Broken {
     ConsistentVerify,
     /// A page is taken for the whole conversation.
     AllPages,
-    /// The messages of an archived conversation are deleted, whichever are there.
+    /// The messages of a conversation that closed are deleted, whichever are there.
     DeleteByQuery,
-    /// The messages that were archived are deleted.
+    /// The same after a checkpoint.
+    DeleteAtCheckpoint,
+    /// The messages that were archived at the close are deleted.
     DeleteExact,
 }
 
 /// Every broken rule.
-pub const EVERY: [Broken; 24] = [
+pub const EVERY: [Broken; 25] = [
     Broken::HeadCas,
     Broken::SealFirst,
     Broken::ArchiveFirst,
@@ -81,6 +83,7 @@ pub const EVERY: [Broken; 24] = [
     Broken::ConsistentVerify,
     Broken::AllPages,
     Broken::DeleteByQuery,
+    Broken::DeleteAtCheckpoint,
     Broken::DeleteExact,
 ];
 
@@ -88,6 +91,11 @@ impl Broken {
     /// Whether this rule is broken.
     pub fn is(self, other: Broken) -> bool {
         self == other
+    }
+
+    /// Whether the messages are deleted once they are archived, at the close or before.
+    pub fn deletes(self, at_close: bool) -> bool {
+        self == Self::DeleteAtCheckpoint || (at_close && matches!(self, Self::DeleteByQuery | Self::DeleteExact))
     }
 
     pub fn looks(self) -> bool {
