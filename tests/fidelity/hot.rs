@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use conversationd::{
     domain::{
-        Close, CloseReason, Closed, Closing, Conversation, ConversationId, Direction, Due, DueReason, EventId, Head,
-        Message, Open, Record, Sequence, Thread, ThreadKey,
+        Close, CloseReason, Closed, Closing, Conversation, ConversationId, Details, Direction, Due, DueReason, EventId,
+        Head, Message, Open, Record, Sequence, Thread, ThreadKey,
     },
     hot::{DUE_SHARDS, DueHead, DynamoStore, HotError, HotStore, Put},
 };
@@ -284,14 +284,16 @@ fn in_state(state: State, conversation: u8, due_at: DateTime<Utc>) -> Conversati
         contact_name: Some("José \"Zé\" 👋".into()),
         agent_id: None,
         previous: None,
+        details: Details::default(),
     };
-    let close = Close { at: time(2), reason: CloseReason::Idle, resolution: None, detail: None };
+    let close = Close::new(time(2), CloseReason::Idle);
     match state {
         State::Open => Conversation::Open(Open {
             record,
             due: Due { at: due_at, reason: DueReason::Look },
             sessions: ["s-1".to_owned()].into(),
             checkpointed_at: None,
+            ends: None,
         }),
         State::Closing => Conversation::Closing(Closing { record, close, due_at }),
         State::Closed => Conversation::Closed(Closed { record, close }),
