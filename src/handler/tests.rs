@@ -194,7 +194,7 @@ fn a_message_from_inside_a_closed_conversation_goes_to_that_one() {
 
 #[test]
 fn a_message_that_already_stands_in_the_previous_conversation_does_not_open_a_ghost() {
-    let seen = Seen { head: Some(closed()), in_previous: true, ..Seen::default() };
+    let seen = Seen { head: Some(closed()), overtaken: true, ..Seen::default() };
     assert_eq!(word(&decide(&seen, &says(99, 99), &POLICY)), "late");
 }
 
