@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -15,7 +16,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use super::session::Session;
 use super::transaction::PostgresTransaction;
 use super::{Archive, ArchiveError, Transaction};
-use crate::domain::{Rating, Thread};
+use crate::domain::{EventId, Rating, Thread};
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -136,6 +137,10 @@ impl Archive for PostgresArchive {
     }
 
     async fn rate_alone(&self, _: &Thread, _: &Rating) -> Result<(), ArchiveError> {
+        Err(ArchiveError::Refused("no table".into()))
+    }
+
+    async fn request_erasure(&self, _: &str, _: &str, _: EventId, _: DateTime<Utc>) -> Result<(), ArchiveError> {
         Err(ArchiveError::Refused("no table".into()))
     }
 }

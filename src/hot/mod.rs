@@ -28,7 +28,6 @@ use crate::{
 pub use dead_letters::{DeadLetter, DeadLetters, Settled, Settlement};
 pub use dynamo::DynamoStore;
 pub use item::{DUE_INDEX, DUE_SHARDS};
-pub use known::SessionThread;
 pub use rows::Row;
 
 /// A message on its way into a conversation.

@@ -36,6 +36,8 @@ pub struct ArchiveState {
     pub notices: Vec<(ConversationId, bool, Vec<EventId>)>,
     /// Ratings: the conversation each stands with, if any.
     pub ratings: BTreeMap<EventId, Option<ConversationId>>,
+    /// Contacts to be erased, and the events that asked for it.
+    pub erasures: BTreeMap<EventId, (String, String)>,
     /// Changes after the close, as last written.
     pub details: BTreeMap<ConversationId, Details>,
     /// Variables each conversation ended with.
@@ -81,6 +83,20 @@ impl Archive for ModelArchive {
             state.archive.ratings.entry(event).or_insert(None);
         });
         rated.await.map_err(unavailable)
+    }
+
+    async fn request_erasure(
+        &self,
+        project: &str,
+        contact: &str,
+        event: EventId,
+        _: DateTime<Utc>,
+    ) -> Result<(), ArchiveError> {
+        let wanted = (project.to_owned(), contact.to_owned());
+        let requested = self.0.io("request_erasure", true, move |state: &mut State, _| {
+            state.archive.erasures.entry(event).or_insert(wanted);
+        });
+        requested.await.map_err(unavailable)
     }
 }
 
