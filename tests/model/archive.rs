@@ -40,6 +40,8 @@ pub struct ArchiveState {
     pub details: BTreeMap<ConversationId, Details>,
     /// Variables each conversation ended with.
     pub variables: BTreeMap<ConversationId, Vec<Variable>>,
+    /// Erasures asked for.
+    pub erasures: BTreeSet<EventId>,
     locks: BTreeMap<ConversationId, (u64, Duration)>,
     transactions: u64,
 }
@@ -81,6 +83,13 @@ impl Archive for ModelArchive {
             state.archive.ratings.entry(event).or_insert(None);
         });
         rated.await.map_err(unavailable)
+    }
+
+    async fn request_erasure(&self, _: &str, _: &str, event: EventId, _: DateTime<Utc>) -> Result<(), ArchiveError> {
+        let requested = self.0.io("request_erasure", true, move |state: &mut State, _| {
+            state.archive.erasures.insert(event);
+        });
+        requested.await.map_err(unavailable)
     }
 }
 
