@@ -4,9 +4,11 @@
 
 mod columns;
 mod content_hash;
+mod details;
 mod error;
 mod guarded;
 mod postgres;
+mod rating;
 mod read;
 mod session;
 mod transaction;
@@ -31,13 +33,13 @@ pub trait Archive: Send + Sync {
     /// Stores a rating that belongs to no conversation of `thread`, unless it stands already. Durable when it returns.
     async fn rate_alone(&self, thread: &Thread, rating: &Rating) -> Result<(), ArchiveError>;
 
-    /// Notes, once for each event, that all that is known of a contact is to be erased. An operator's command does it: the
-    /// daemon's role may not delete.
+    /// Writes down that the person `contact` of `project` is to be erased, unless this event said so already. Durable when
+    /// it returns; `conversationd erase --pending` does it.
     async fn request_erasure(
         &self,
         project: &str,
         contact: &str,
-        event: EventId,
+        event_id: EventId,
         received_at: DateTime<Utc>,
     ) -> Result<(), ArchiveError>;
 }
@@ -59,10 +61,11 @@ pub trait Transaction: Send {
     async fn rate(&mut self, thread: &Thread, record: &Record, rating: &Rating) -> Result<bool, ArchiveError>;
 
     /// Changes what the conversation's row says of it, as [`Details::after`](crate::domain::Details::after) merges: for what
-    /// is said after the close. Until then the head has the details.
+    /// is said after the close. Until then the head has the details. An event older than the latest that was heard changes
+    /// nothing.
     async fn amend(&mut self, record: &Record, changes: &Changes) -> Result<(), ArchiveError>;
 
-    /// Stores the variables the conversation ends with, in place of those that stood.
+    /// Stores the variables the conversation ends with, in place of those that stood; once it is closed, they stay.
     async fn keep_variables(&mut self, record: &Record, variables: &[Variable]) -> Result<(), ArchiveError>;
 
     /// Writes how the conversation ended, unless it is written already, and what its messages add up to, then commits.

@@ -87,12 +87,12 @@ impl Archive for ModelArchive {
 
     async fn request_erasure(
         &self,
-        project: &str,
+        of: &str,
         contact: &str,
         event: EventId,
         _: DateTime<Utc>,
     ) -> Result<(), ArchiveError> {
-        let wanted = (project.to_owned(), contact.to_owned());
+        let wanted = (of.to_owned(), contact.to_owned());
         let requested = self.0.io("request_erasure", true, move |state: &mut State, _| {
             state.archive.erasures.entry(event).or_insert(wanted);
         });
@@ -287,9 +287,6 @@ fn commit(state: &mut State, id: ConversationId, closed_at: Option<DateTime<Utc>
     let first_close = stored.is_none() && closed_at.is_some();
     *stored = stored.or(closed_at);
     let closed_at = *stored;
-    if mutant == Mutant::DeleteByQuery {
-        state.hot.messages.retain(|(_, of, ..), _| *of != id);
-    }
     if first_close {
         let covered = archive.messages.iter().filter(|(of, _)| *of == id).map(|(_, event)| *event).collect();
         archive.notices.push((id, false, covered));
