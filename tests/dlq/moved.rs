@@ -117,7 +117,7 @@ impl Queues {
     }
 
     fn link(&self, world: &Arc<World>, alive: &Arc<AtomicBool>) -> Link {
-        Link { world: world.clone(), who: 0, alive: alive.clone() }
+        Link { world: world.clone(), who: 0, life: 0, alive: alive.clone() }
     }
 
     fn mover(&self, wanted: Wanted, alive: &Arc<AtomicBool>, journal: &Path) -> Mover {
@@ -181,6 +181,7 @@ const UNSTEADY: Faults = Faults {
     hot: ["", "", ""],
     hot_stall: 0,
     longest_stall: 1,
+    nap: 0,
 };
 
 #[tokio::test(start_paused = true)]
