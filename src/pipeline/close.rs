@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::{debug, info};
 
-use super::{Failure, Pipeline};
+use super::{Failure, Pipeline, Work};
 use crate::{
     archive::{Summary, Transaction},
     domain::{
@@ -21,18 +21,20 @@ impl Pipeline {
     /// Returns the head as it is afterwards, if that is known.
     pub(super) async fn finish(
         &self,
+        work: &Work,
         thread: &ThreadKey,
         head: &Head,
         closing: Closing,
     ) -> Result<Option<Head>, Failure> {
         let (record, close) = (&closing.record, &closing.close);
-        if let Some(summary) = self.archive_messages(thread, &head.thread, record, Some(close)).await? {
+        if let Some(summary) = self.archive_messages(work, thread, &head.thread, record, Some(close)).await? {
             let (id, messages) = (record.id, summary.message_count);
             self.counters.archived.add(1);
             info!(conversation.id = %id, messages, reason = close.reason.as_str(), "conversation archived");
         }
         // W8: on the version that was sealed; whoever finished it before us wrote the same
         let closed = head.next(Conversation::Closed(closing.archived()));
+        self.still_ours(work)?;
         if self.hot.write_head(thread, &closed).await? {
             return Ok(Some(closed));
         }
@@ -41,9 +43,9 @@ impl Pipeline {
     }
 
     /// Copies an open conversation's messages so far into the archive.
-    pub(super) async fn checkpoint(&self, thread: &ThreadKey, head: &Head) -> Result<(), Failure> {
+    pub(super) async fn checkpoint(&self, work: &Work, thread: &ThreadKey, head: &Head) -> Result<(), Failure> {
         let record = head.conversation.record();
-        let summary = self.archive_messages(thread, &head.thread, record, None).await?;
+        let summary = self.archive_messages(work, thread, &head.thread, record, None).await?;
         self.counters.checkpoints.add(1);
         let messages = summary.map_or(0, |summary| summary.message_count);
         info!(conversation.id = %record.id, messages, "conversation checkpointed");
@@ -55,6 +57,7 @@ impl Pipeline {
     /// Memory is bounded by a page. Without any message there is no transaction, and nothing is announced (W9).
     async fn archive_messages(
         &self,
+        work: &Work,
         key: &ThreadKey,
         thread: &Thread,
         record: &Record,
@@ -84,7 +87,10 @@ impl Pipeline {
             }
         }
         match transaction {
-            Some(transaction) => Ok(Some(transaction.finish(record, close).await?)),
+            Some(transaction) => {
+                self.still_ours(work)?;
+                Ok(Some(transaction.finish(record, close).await?))
+            }
             None => Ok(None),
         }
     }
@@ -92,6 +98,7 @@ impl Pipeline {
     /// Appends one message to a conversation that has closed.
     pub(super) async fn append_late(
         &self,
+        work: &Work,
         thread: &Thread,
         stretch: Stretch,
         message: &Message,
@@ -105,11 +112,12 @@ impl Pipeline {
             previous: None,
         };
         let close = Close { at: stretch.closed_at, reason: stretch.reason, resolution: None, detail: None };
-        self.append_archived(thread, &record, &close, std::slice::from_ref(message)).await
+        self.append_archived(work, thread, &record, &close, std::slice::from_ref(message)).await
     }
 
     async fn append_archived(
         &self,
+        work: &Work,
         thread: &Thread,
         record: &Record,
         close: &Close,
@@ -119,6 +127,7 @@ impl Pipeline {
         transaction.lock(thread, record).await?;
         let inserted = transaction.insert(record, messages, true).await?.len();
         if inserted > 0 {
+            self.still_ours(work)?;
             transaction.finish(record, Some(close)).await?;
             self.counters.late_messages.add(inserted);
         }
@@ -132,6 +141,7 @@ impl Pipeline {
     /// does not have. Either way each message stands in the archive once.
     pub(super) async fn settle_displaced(
         &self,
+        work: &Work,
         key: &ThreadKey,
         assigned: &Head,
         now: Option<Head>,
@@ -143,7 +153,7 @@ impl Pipeline {
             match &head.conversation {
                 Conversation::Closing(closing) if closing.record.id == record.id => {
                     self.counters.helped.add(1);
-                    self.finish(key, head, closing.clone()).await?;
+                    self.finish(work, key, head, closing.clone()).await?;
                     close = Some(closing.close.clone());
                 }
                 conversation => close = close_of(conversation, record.id),
@@ -152,7 +162,7 @@ impl Pipeline {
         let last = run.iter().map(|message| message.received_at).max().unwrap_or(record.opened_received_at);
         let late = Close { at: last, reason: CloseReason::Late, resolution: None, detail: None };
         let messages: Vec<Message> = run.iter().map(|message| Message::clone(message)).collect();
-        self.append_archived(&assigned.thread, record, &close.unwrap_or(late), &messages).await
+        self.append_archived(work, &assigned.thread, record, &close.unwrap_or(late), &messages).await
     }
 }
 
