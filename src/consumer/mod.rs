@@ -126,7 +126,7 @@ impl Consumer {
             // while the hot store is away one poll at a time is the probe
             let admitted = if self.hot.is_open() { 1 } else { pollers };
             while polls.len() < admitted && self.has_room(&held, polls.len() + 1) && self.hot.admit().is_ok() {
-                polls.spawn(poll(self.inbox.clone(), self.attempts.next(), self.limits.wait));
+                polls.spawn(poll(self.inbox.clone(), self.attempts.next(), self.limits.wait, stop.drain.clone()));
             }
             self.show(&held, polls.len(), runs.len());
             tokio::select! {
@@ -294,11 +294,13 @@ impl Consumer {
         for delivery in late {
             groups.entry(delivery.group_id.clone()).or_default().push(delivery);
         }
-        for (_, mut deliveries) in groups {
+        // side by side: a call that hangs holds up its own group only
+        let given_back = groups.into_values().map(|mut deliveries| {
             deliveries.sort_by_key(|delivery| delivery.sequence);
             let receipts = deliveries.into_iter().map(|delivery| delivery.receipt).collect();
-            self.runner.release(receipts, Duration::ZERO).await;
-        }
+            self.runner.release(receipts, Duration::ZERO)
+        });
+        join_all(given_back).await;
         let cut_off = self.leases.held();
         if !cut_off.is_empty() {
             self.runner.release(cut_off, Duration::ZERO).await;

@@ -10,6 +10,7 @@ use std::{
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use uuid::Uuid;
 
@@ -33,7 +34,14 @@ impl Attempts {
 }
 
 /// Polls. An answer lost on the way is asked for again by the same attempt id, else its groups stay hidden (fact F8).
-pub(super) async fn poll(inbox: Arc<Inbox>, attempt: Uuid, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+///
+/// Once a stop was asked for it does not wait again: what the lost answer brought is given back, and nothing more is wanted.
+pub(super) async fn poll(
+    inbox: Arc<Inbox>,
+    attempt: Uuid,
+    wait: Duration,
+    stop: CancellationToken,
+) -> Result<Vec<Delivery>, QueueError> {
     let pauses = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(200))
         .with_max_delay(Duration::from_secs(20))
@@ -42,6 +50,7 @@ pub(super) async fn poll(inbox: Arc<Inbox>, attempt: Uuid, wait: Duration) -> Re
         .with_jitter();
     let mut pauses = pauses.build();
     loop {
+        let wait = if stop.is_cancelled() { Duration::ZERO } else { wait };
         match inbox.edge().receive(attempt, wait).await {
             Err(failure) => match pauses.next() {
                 Some(pause) => {

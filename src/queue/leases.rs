@@ -28,6 +28,8 @@ struct Lease {
     taken: Instant,
     until: Instant,
     until_by_wall: DateTime<Utc>,
+    /// It is being given back: nothing is written for it any more, and it is not extended.
+    leaving: bool,
 }
 
 impl Leases {
@@ -45,7 +47,14 @@ impl Leases {
     pub fn take(&self, receipt: Receipt) {
         let now = Instant::now();
         let until_by_wall = self.clock.now() + self.visibility;
-        self.lock().insert(receipt, Lease { taken: now, until: now + self.visibility, until_by_wall });
+        self.lock().insert(receipt, Lease { taken: now, until: now + self.visibility, until_by_wall, leaving: false });
+    }
+
+    /// A delivery is about to be given back. It counts as held until that is confirmed, so that a stop does not forget it.
+    pub fn leave(&self, receipt: &Receipt) {
+        if let Some(lease) = self.lock().get_mut(receipt) {
+            lease.leaving = true;
+        }
     }
 
     /// A delivery was settled, or lost.
@@ -57,7 +66,7 @@ impl Leases {
     pub fn holds(&self, receipt: &Receipt) -> bool {
         let margin = MARGIN.min(self.visibility / 4);
         let (now, wall) = (Instant::now() + margin, self.clock.now() + margin);
-        self.lock().get(receipt).is_some_and(|lease| now < lease.until && wall < lease.until_by_wall)
+        self.lock().get(receipt).is_some_and(|lease| !lease.leaving && now < lease.until && wall < lease.until_by_wall)
     }
 
     /// Every delivery held.
@@ -75,7 +84,9 @@ impl Leases {
         let (now, wall) = (Instant::now(), self.clock.now());
         let mut held = self.lock();
         held.retain(|_, lease| now < lease.until && wall < lease.until_by_wall);
-        let over_half = |lease: &Lease| lease.until < now + self.visibility / 2 && now < lease.taken + self.longest;
+        let over_half = |lease: &Lease| {
+            !lease.leaving && lease.until < now + self.visibility / 2 && now < lease.taken + self.longest
+        };
         held.iter().filter(|(_, lease)| over_half(lease)).map(|(receipt, _)| receipt.clone()).collect()
     }
 
@@ -167,6 +178,17 @@ mod tests {
         leases.take(receipt("a"));
         *wall.slept.lock().expect("lock") = TimeDelta::minutes(10);
         assert!(!leases.holds(&receipt("a")));
+        assert!(leases.to_extend().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delivery_that_is_given_back_is_not_worked_on_nor_extended_and_not_forgotten() {
+        let (leases, _) = leases(60, 300);
+        leases.take(receipt("a"));
+        leases.leave(&receipt("a"));
+        assert!(!leases.holds(&receipt("a")));
+        assert_eq!(leases.held(), [receipt("a")]);
+        advance(Duration::from_secs(31)).await;
         assert!(leases.to_extend().is_empty());
     }
 
