@@ -6,7 +6,11 @@
 
 #[path = "laws/schedule.rs"]
 mod schedule;
+#[path = "laws/stage.rs"]
+mod stage;
 #[path = "laws/stop.rs"]
 mod stop;
+#[path = "laws/stories.rs"]
+mod stories;
 
 mod model;

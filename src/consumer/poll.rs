@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use uuid::Uuid;
 
-use crate::queue::{Delivery, Inbox, QueueError};
+use crate::queue::{Asked, Delivery, Inbox, Leases, QueueError};
 
 /// Names of this process's polls: each its own, and the same again when an answer was lost.
 pub(super) struct Attempts {
@@ -33,15 +33,19 @@ impl Attempts {
     }
 }
 
+/// What one poll brought, and when it was asked for.
+pub(super) type Received = (Asked, Vec<Delivery>);
+
 /// Polls. An answer lost on the way is asked for again by the same attempt id, else its groups stay hidden (fact F8).
 ///
 /// Once a stop was asked for it does not wait again: what the lost answer brought is given back, and nothing more is wanted.
 pub(super) async fn poll(
     inbox: Arc<Inbox>,
+    leases: Arc<Leases>,
     attempt: Uuid,
     wait: Duration,
     stop: CancellationToken,
-) -> Result<Vec<Delivery>, QueueError> {
+) -> Result<Received, QueueError> {
     let pauses = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(200))
         .with_max_delay(Duration::from_secs(20))
@@ -51,6 +55,7 @@ pub(super) async fn poll(
     let mut pauses = pauses.build();
     loop {
         let wait = if stop.is_cancelled() { Duration::ZERO } else { wait };
+        let asked = leases.ask(wait);
         match inbox.edge().receive(attempt, wait).await {
             Err(failure) => match pauses.next() {
                 Some(pause) => {
@@ -59,7 +64,7 @@ pub(super) async fn poll(
                 }
                 None => return Err(failure),
             },
-            received => return received,
+            Ok(deliveries) => return Ok((asked, deliveries)),
         }
     }
 }

@@ -32,6 +32,18 @@ struct Lease {
     leaving: bool,
 }
 
+/// When deliveries were asked for: they may have been received from then on.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    at: Instant,
+    by_wall: DateTime<Utc>,
+    /// How long an answer may take.
+    patience: Duration,
+}
+
+/// An answer may come this much after the wait that was asked for. One that comes later found this process suspended.
+const AFTER_WAIT: Duration = Duration::from_secs(5);
+
 impl Leases {
     /// Leases of `visibility` each, extended while held up to `longest` after the receipt.
     pub fn new(visibility: Duration, longest: Duration, clock: Arc<dyn Clock>) -> Self {
@@ -43,11 +55,19 @@ impl Leases {
         self.visibility
     }
 
-    /// A delivery was received just now.
-    pub fn take(&self, receipt: Receipt) {
-        let now = Instant::now();
-        let until_by_wall = self.clock.now() + self.visibility;
-        self.lock().insert(receipt, Lease { taken: now, until: now + self.visibility, until_by_wall, leaving: false });
+    /// Deliveries are about to be asked for, with such a wait.
+    pub fn ask(&self, wait: Duration) -> Asked {
+        Asked { at: Instant::now(), by_wall: self.clock.now(), patience: wait + AFTER_WAIT }
+    }
+
+    /// A delivery was received just now; unless the answer took too long: then perhaps as soon as it was asked for.
+    pub fn take(&self, receipt: Receipt, asked: Asked) {
+        let (now, wall) = (Instant::now(), self.clock.now());
+        let waited = (now - asked.at).max((wall - asked.by_wall).to_std().unwrap_or_default());
+        let gone = if waited > asked.patience { waited.min(self.visibility) } else { Duration::ZERO };
+        let left = self.visibility - gone;
+        let lease = Lease { taken: now, until: now + left, until_by_wall: wall + left, leaving: false };
+        self.lock().insert(receipt, lease);
     }
 
     /// A delivery is about to be given back. It counts as held until that is confirmed, so that a stop does not forget it.
@@ -140,7 +160,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lease_is_extended_from_its_half_and_no_longer_than_the_longest() {
         let (leases, _) = leases(60, 100);
-        leases.take(receipt("a"));
+        leases.take(receipt("a"), leases.ask(Duration::ZERO));
         assert!(leases.to_extend().is_empty());
         advance(Duration::from_secs(31)).await;
         assert_eq!(leases.to_extend(), [receipt("a")]);
@@ -157,7 +177,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_shortest_lease_leaves_time_to_work() {
         let (leases, _) = leases(2, 900);
-        leases.take(receipt("a"));
+        leases.take(receipt("a"), leases.ask(Duration::ZERO));
         assert!(leases.holds(&receipt("a")));
         advance(Duration::from_millis(1500)).await;
         assert!(!leases.holds(&receipt("a")));
@@ -166,7 +186,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lease_that_is_over_is_given_up_and_not_extended() {
         let (leases, _) = leases(60, 900);
-        leases.take(receipt("a"));
+        leases.take(receipt("a"), leases.ask(Duration::ZERO));
         advance(Duration::from_secs(61)).await;
         assert!(leases.to_extend().is_empty());
         assert!(leases.held().is_empty());
@@ -175,16 +195,28 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_suspended_machine_holds_nothing_when_it_wakes() {
         let (leases, wall) = leases(60, 900);
-        leases.take(receipt("a"));
+        leases.take(receipt("a"), leases.ask(Duration::ZERO));
         *wall.slept.lock().expect("lock") = TimeDelta::minutes(10);
         assert!(!leases.holds(&receipt("a")));
         assert!(leases.to_extend().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_answer_that_found_the_process_suspended_brings_no_lease() {
+        for (monotonic, wall_only, held) in [(9, 0, true), (80, 0, false), (0, 80, false)] {
+            let (leases, wall) = leases(60, 300);
+            let asked = leases.ask(Duration::from_secs(10));
+            advance(Duration::from_secs(monotonic)).await;
+            *wall.slept.lock().expect("lock") = TimeDelta::seconds(wall_only);
+            leases.take(receipt("a"), asked);
+            assert_eq!(leases.holds(&receipt("a")), held, "{monotonic} s, and {wall_only} s by the wall");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_delivery_that_is_given_back_is_not_worked_on_nor_extended_and_not_forgotten() {
         let (leases, _) = leases(60, 300);
-        leases.take(receipt("a"));
+        leases.take(receipt("a"), leases.ask(Duration::ZERO));
         leases.leave(&receipt("a"));
         assert!(!leases.holds(&receipt("a")));
         assert_eq!(leases.held(), [receipt("a")]);
@@ -195,7 +227,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_settled_delivery_is_not_held() {
         let (leases, _) = leases(60, 300);
-        leases.take(receipt("a"));
+        leases.take(receipt("a"), leases.ask(Duration::ZERO));
         assert!(leases.holds(&receipt("a")));
         leases.drop_lease(&receipt("a"));
         assert!(!leases.holds(&receipt("a")));

@@ -11,7 +11,7 @@ use crate::model::{
     witness::{Breach, Law},
 };
 
-/// Schedules looked at, unless `SCHEDULES` says how many.
+/// Schedules looked at, unless `SCHEDULES` says how many. `SEED` shows the trace of one.
 const SCHEDULES: u64 = 300;
 
 /// Schedules within which every known-bad variant must show.
@@ -47,6 +47,14 @@ static SHIPPED: LazyLock<Watched> = LazyLock::new(|| {
     println!("{schedules} schedules, calls watched: {calls:?}");
     Watched { breaches, calls }
 });
+
+#[test]
+fn one_schedule_shows_its_trace() {
+    let Some(seed) = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()) else { return };
+    let outcome = run(&Plan { trace: true, ..plan(seed, Mutant::Shipped, BACKSTOP) });
+    outcome.trace.iter().for_each(|line| println!("{line}"));
+    println!("schedule {seed}: {:?}, {:#?}", outcome.violations, outcome.breaches);
+}
 
 fn holds(law: Law, by: &[&str]) {
     let Watched { breaches, calls } = &*SHIPPED;

@@ -45,6 +45,8 @@ pub struct HotState {
     pub attempts: BTreeMap<String, u32>,
     /// The index of dead letters, by time and message.
     pub dead_letters: BTreeMap<(DateTime<Utc>, String), DeadLetter>,
+    /// Messages whose letter an operator once sent back.
+    pub settled_once: BTreeSet<String>,
     puts: u64,
 }
 
@@ -53,6 +55,7 @@ impl HotState {
     pub fn settle_row(&mut self, message_id: &str, at: DateTime<Utc>) {
         for row in self.dead_letters.values_mut().filter(|row| row.message_id == message_id) {
             row.settled = Some(Settled { how: Settlement::Redriven, at });
+            self.settled_once.insert(message_id.to_owned());
         }
     }
 
@@ -274,6 +277,7 @@ impl HotStore for ModelHot {
         let letter = letter.clone();
         let _doing = self.0.doing("dead_letter_row", |_| vec![About::Group(letter.group_id.clone())]);
         let written = self.0.io("dead_letter_row", true, move |state: &mut State, _| {
+            state.detail(|| format!(" {}", letter.message_id));
             if state.mutant != Mutant::NoRow {
                 state.hot.dead_letters.insert((letter.sent_at, letter.message_id.clone()), letter);
             }

@@ -39,6 +39,8 @@ pub struct SqsState {
     kept: BTreeMap<String, Duration>,
     /// Whether a receive brings as much as it can, and not a part by chance.
     pub full: bool,
+    /// How often the delivery that came most often did.
+    pub received_most: u32,
     /// Calls that were made, by name; one long poll is one.
     pub calls: BTreeMap<&'static str, u64>,
     pub visibility: Duration,
@@ -198,6 +200,7 @@ impl SqsState {
                 }
                 self.receipts += 1;
                 entry.received += 1;
+                self.received_most = self.received_most.max(entry.received);
                 entry.receipt = self.receipts;
                 entry.hidden_until = Some(now + visibility);
                 (entry.holder, entry.held_until, entry.asked) = (Some(who), now + visibility, None);
@@ -416,6 +419,7 @@ impl Queue for ModelQueue {
             if state.mutant == Mutant::RejectForgets || !state.sqs.keeps(&dead.message_id, now) {
                 return;
             }
+            state.detail(|| format!(" {}", dead.message_id));
             witness::died(state, &dead.message_id, &dead.group, &dead.body, dead.reason.as_ref(), now);
             state.sqs.dead.push(dead);
         });

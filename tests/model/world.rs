@@ -81,6 +81,8 @@ pub struct State {
     pub lose_next: BTreeSet<&'static str>,
     /// Operations whose next call never arrives.
     pub refuse_next: BTreeSet<&'static str>,
+    /// Operations that are slow, and by how much: their callers wait for them, however long.
+    pub pace: BTreeMap<&'static str, Duration>,
     /// Replicas that are suspended: what they send leaves, and what comes for them arrives, when they wake.
     pub suspended: BTreeSet<u32>,
     /// Watches the consumer's laws, when somebody asks about them.
@@ -154,6 +156,7 @@ impl World {
                 down: BTreeSet::new(),
                 lose_next: BTreeSet::new(),
                 refuse_next: BTreeSet::new(),
+                pace: BTreeMap::new(),
                 suspended: BTreeSet::new(),
                 witness: None,
             }),
@@ -213,6 +216,10 @@ impl Link {
         let plan = self.plan(what, write);
         if plan.crash == Some(false) {
             self.die().await;
+        }
+        let pace = self.world.state().pace.get(what).copied();
+        if let Some(pace) = pace {
+            sleep(pace).await;
         }
         if plan.stall > 0 {
             sleep(Duration::from_millis(plan.stall)).await;
