@@ -4,6 +4,8 @@
 //! Each law has a known-bad variant, at the edges and never in the daemon, under which its property must fail.
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::unwrap_used)] // a test may read the environment, and panic
 
+#[path = "laws/saturation.rs"]
+mod saturation;
 #[path = "laws/schedule.rs"]
 mod schedule;
 #[path = "laws/stage.rs"]

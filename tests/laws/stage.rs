@@ -22,7 +22,7 @@ pub struct Story {
 
 impl Story {
     pub fn begin(contacts: usize, visibility: Duration) -> Self {
-        let world = World::new(1, Faults { longest_stall: 1, ..Faults::default() }, Mutant::Shipped, true);
+        let world = World::new(1, Faults { longest_stall: 1, ..Faults::default() }, Mutant::Shipped, false);
         {
             let mut state = world.state();
             (state.sqs.visibility, state.sqs.max_receive_count, state.sqs.locked) = (visibility, 100, true);

@@ -62,7 +62,6 @@ async fn suspended(call: &'static str, machine: bool) {
     story.world.state().suspended.clear();
     // nobody else is at work: whatever changes now, the sleeper did it without a lease
     sleep(VISIBILITY / 2).await;
-    story.world.state().trace.lines.iter().flatten().for_each(|line| println!("{line}"));
     assert_eq!(committed(&story), before, "suspended at {call}");
     story.rests_within(HOUR).await;
     story.holds();

@@ -202,9 +202,12 @@ impl Witness {
         if state.archive.messages.iter().any(|(_, event)| !events.insert(*event)) {
             self.breach(Law::C3Idempotent, now, "a message stands twice in the archive".into());
         }
-        let gone: Vec<EventId> = self.acked.iter().filter(|event| !stands(state, **event)).copied().collect();
+        let standing = state.hot.messages.keys().map(|key| key.4).chain(archived.iter().map(|(_, event)| *event));
+        let standing: BTreeSet<EventId> = standing.collect();
+        let gone: Vec<&EventId> = self.acked.difference(&standing).collect();
         if !gone.is_empty() {
-            self.breach(Law::C6Fenced, now, format!("settled messages have gone: {gone:?}"));
+            let said = format!("settled messages have gone: {gone:?}");
+            self.breach(Law::C6Fenced, now, said);
         }
         self.archived = archived;
     }
