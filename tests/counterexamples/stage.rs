@@ -14,7 +14,7 @@ use conversationd::{
     consumer::{Consumer, Limits},
     counters::Counters,
     domain::{Conversation, ConversationId, EventId, Head, Message, Thread, ThreadKey},
-    hot::{Cursor, DeadLetter, DeadLetters, DueHead, Hot, HotError, HotStore, Page, Put, Settled},
+    hot::{Control, Controls, Cursor, DeadLetter, DeadLetters, DueHead, Hot, HotError, HotStore, Page, Put, Settled},
     pipeline::Pipeline,
     queue::{Inbox, Leases, QueueError},
 };
@@ -415,5 +415,13 @@ impl HotStore for Gated {
 
     async fn mark_dead_letter(&self, at: DateTime<Utc>, id: &str, settled: Settled) -> Result<bool, HotError> {
         self.store.mark_dead_letter(at, id, settled).await
+    }
+
+    async fn controls(&self) -> Result<Controls, HotError> {
+        self.store.controls().await
+    }
+
+    async fn control(&self, control: &Control, at: DateTime<Utc>) -> Result<bool, HotError> {
+        self.store.control(control, at).await
     }
 }

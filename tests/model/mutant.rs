@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use conversationd::{
     domain::{Conversation, ConversationId, Head, Message, ThreadKey},
-    hot::{Cursor, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Settled},
+    hot::{Control, Controls, Cursor, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Settled},
 };
 
 use super::hot::ModelHot;
@@ -178,5 +178,13 @@ impl HotStore for Broken {
 
     async fn mark_dead_letter(&self, at: DateTime<Utc>, id: &str, settled: Settled) -> Result<bool, HotError> {
         self.hot.mark_dead_letter(at, id, settled).await
+    }
+
+    async fn controls(&self) -> Result<Controls, HotError> {
+        self.hot.controls().await
+    }
+
+    async fn control(&self, control: &Control, at: DateTime<Utc>) -> Result<bool, HotError> {
+        self.hot.control(control, at).await
     }
 }
