@@ -3,11 +3,15 @@
 //! A turn begins only on a list whose read began less than [`LONGEST`] ago. So a row that has been seen for that long is known
 //! to every turn that begins from then on, in whatever replica.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::{
-    sync::{Mutex, watch},
+    sync::{Mutex, Notify},
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -37,7 +41,7 @@ pub(super) struct Told {
     pub(super) controls: Arc<Controls>,
     read: Option<Read>,
     /// For each parked group when its row was first seen, and which row that was.
-    seen: BTreeMap<String, (DateTime<Utc>, Instant)>,
+    seen: Arc<BTreeMap<String, (DateTime<Utc>, Instant)>>,
 }
 
 /// On two clocks: the monotonic one stands still while a machine is suspended, and the wall clock can be set back.
@@ -65,14 +69,16 @@ impl Told {
 /// The list.
 pub(super) struct Control {
     pipeline: Arc<Pipeline>,
-    told: watch::Sender<Told>,
+    told: RwLock<Told>,
+    /// It was read once more. Not a `watch`: that wakes in no certain order, and a simulation must be repeatable.
+    again: Notify,
     /// Held while the list is read: one read serves all who wait for one.
     reading: Mutex<()>,
 }
 
 impl Control {
     pub(super) fn of(pipeline: Arc<Pipeline>) -> Self {
-        Self { pipeline, told: watch::Sender::default(), reading: Mutex::default() }
+        Self { pipeline, told: RwLock::default(), again: Notify::new(), reading: Mutex::default() }
     }
 
     /// A list that may be acted upon, read now if need be.
@@ -100,17 +106,18 @@ impl Control {
 
     /// Whether the list cannot be read.
     pub(super) fn is_lost(&self) -> bool {
-        self.told.borrow().read.is_some() && self.fresh().is_none()
+        self.latest().read.is_some() && self.fresh().is_none()
     }
 
     /// Returns when the list has been read once more.
     pub(super) async fn read_again(&self) {
-        let _ = self.told.subscribe().changed().await;
+        self.again.notified().await;
     }
 
     /// Returns when consuming may go on, or it is time to look again.
     pub(super) async fn paused(&self, stop: &CancellationToken) {
         tokio::select! {
+            biased;
             () = stop.cancelled() => {}
             () = self.read_again() => {}
             () = sleep(PERIOD) => {}
@@ -136,22 +143,26 @@ impl Control {
     }
 
     fn fresh(&self) -> Option<Told> {
-        let told = self.told.borrow();
-        told.is_fresh(self.pipeline.clock.now()).then(|| told.clone())
+        Some(self.latest()).filter(|told| told.is_fresh(self.pipeline.clock.now()))
+    }
+
+    fn latest(&self) -> Told {
+        self.told.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn read(&self) -> Result<Told, HotError> {
         let read = Read { at: Instant::now(), at_by_wall: self.pipeline.clock.now() };
         let given_up = || HotError::Unavailable("the list of controls did not come in time".into());
         let controls = timeout(PATIENCE, self.pipeline.hot.controls()).await.map_err(|_| given_up())??;
-        let (now, before) = (Instant::now(), self.told.borrow().clone());
+        let (now, before) = (Instant::now(), self.latest());
         let seen = controls.parked.iter().map(|(group, parked)| {
             let known = before.seen.get(group).filter(|(at, _)| *at == parked.at);
             (group.clone(), known.copied().unwrap_or((parked.at, now)))
         });
-        let told = Told { seen: seen.collect(), controls: Arc::new(controls), read: Some(read) };
+        let told = Told { seen: Arc::new(seen.collect()), controls: Arc::new(controls), read: Some(read) };
         self.note(&before.controls, &told.controls);
-        self.told.send_replace(told.clone());
+        *self.told.write().unwrap_or_else(PoisonError::into_inner) = told.clone();
+        self.again.notify_waiters();
         Ok(told)
     }
 

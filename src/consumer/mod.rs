@@ -134,6 +134,7 @@ impl Consumer {
     /// Runs until `stop`, then drains: no new poll, open polls return, running turns end, the rest is given back.
     pub async fn run(&self, stop: Stop) {
         tokio::select! {
+            biased;
             () = self.receive(stop) => {}
             () = self.control.keep_fresh() => {}
         }
