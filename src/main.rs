@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use conversationd::{
     app::App,
-    config::{self, Config, DatabaseConfig, Faults, HealthConfig, LogConfig, QueueConfig, SETTINGS},
+    config::{self, Config, DatabaseConfig, Faults, HealthConfig, LogConfig, QueueConfig, SETTINGS, TableConfig},
     operate, telemetry,
 };
 
@@ -56,6 +56,14 @@ enum Command {
     /// Everything that changes something is a dry run unless --yes. Groups and bodies are masked unless --reveal.
     #[command(subcommand)]
     Dlq(operate::dlq::Command),
+    /// Stop consuming, in all replicas.
+    ///
+    /// They go on living: they receive nothing, begin nothing, charge nobody, and keep what they have in hand. Needs
+    /// DYNAMODB_MESSAGE_TABLE only.
+    #[command(after_help = "Example:\n  conversationd pause --reason 'the archive moves house'")]
+    Pause(operate::pause::Arguments),
+    /// Consume again, in all replicas.
+    Resume,
     /// Check everything the daemon depends on, and say what to do.
     ///
     /// Settings, queues, table, archive, clocks: looks at all of them, changes nothing. Exit code 0 when there is no fault
@@ -104,6 +112,8 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Conversations(command) => return operate::conversations::run(&command, environment).await,
         Command::Projects(command) => return operate::projects::run(&command, environment).await,
         Command::Dlq(command) => return operate::dlq::run(&command, environment).await,
+        Command::Pause(arguments) => return operate::pause::pause(&arguments, &TableConfig::read(environment)?).await,
+        Command::Resume => return operate::pause::resume(&TableConfig::read(environment)?).await,
         Command::Doctor(arguments) => return operate::doctor::run(&arguments, environment).await,
         Command::Health(arguments) => return operate::health::run(&arguments, &HealthConfig::read(environment)?),
     }

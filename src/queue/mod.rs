@@ -121,6 +121,29 @@ pub enum QueueError {
     Refused(String),
 }
 
+/// What AWS answers when rights or credentials are not as they should be, without its suffixes.
+const DENIED: [&str; 12] = [
+    "AccessDenied",
+    "AuthFailure",
+    "ExpiredToken",
+    "IncompleteSignature",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidSecurity",
+    "KmsAccessDenied",
+    "MissingAuthenticationToken",
+    "OptInRequired",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClient",
+];
+
+impl QueueError {
+    /// Whether rights or credentials are missing: a person has to mend that.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Unavailable(code) if DENIED.contains(&code.strip_suffix("Exception").unwrap_or(code)))
+    }
+}
+
 /// Delete calls on their way at once.
 const PARALLEL_DELETES: usize = 4;
 
