@@ -47,10 +47,10 @@ pub struct HotState {
     pub attempts: BTreeMap<String, u32>,
     /// The index of dead letters, by time and message.
     pub dead_letters: BTreeMap<(DateTime<Utc>, String), DeadLetter>,
-    /// Messages whose letter an operator once sent back.
-    pub settled_once: BTreeSet<String>,
     /// Small rows, by partition and name.
     pub rows: BTreeMap<(String, String), Row>,
+    /// Messages whose letter an operator once sent back.
+    pub settled_once: BTreeSet<String>,
     puts: u64,
 }
 
