@@ -5,22 +5,34 @@
 mod columns;
 mod content_hash;
 mod details;
+mod erase;
 mod error;
 mod guarded;
+mod hold;
+mod life;
 mod postgres;
+mod purge;
 mod rating;
 mod read;
 mod session;
 mod transaction;
+mod verify;
+mod walk;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use thiserror::Error;
 
 pub use content_hash::ContentHash;
+pub use erase::{ErasureDone, ErasureRequest, Traces};
 pub use guarded::Guarded;
+pub use hold::Hold;
+pub use life::{LateRow, RatingRow, StatsRow};
 pub use postgres::{Options, PostgresArchive};
+pub use purge::{Purgeable, Purged};
 pub use read::{ConversationRow, Cursor, Filter, MessageRow, Standing};
+pub use verify::Recheck;
+pub use walk::{DayTotal, Span};
 
 use crate::domain::{Changes, Close, EventId, Message, Rating, Record, Thread, Variable};
 
@@ -33,13 +45,13 @@ pub trait Archive: Send + Sync {
     /// Stores a rating that belongs to no conversation of `thread`, unless it stands already. Durable when it returns.
     async fn rate_alone(&self, thread: &Thread, rating: &Rating) -> Result<(), ArchiveError>;
 
-    /// Writes down that the person `contact` of `project` is to be erased, unless this event said so already. Durable when
-    /// it returns; `conversationd erase --pending` does it.
+    /// Notes, once for each event, that all that is known of a contact is to be erased. An operator's command does it: the
+    /// daemon's role may not delete.
     async fn request_erasure(
         &self,
         project: &str,
         contact: &str,
-        event_id: EventId,
+        event: EventId,
         received_at: DateTime<Utc>,
     ) -> Result<(), ArchiveError>;
 }

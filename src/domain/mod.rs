@@ -15,7 +15,7 @@ pub use conversation::{
     Close, CloseReason, Closed, Closing, Conversation, Due, DueReason, End, Head, Open, Opening, Record, Stretch,
 };
 pub use details::{Changes, Details, TooMuch, Window};
-pub use ids::{ConversationId, EventId, Sequence, Thread, ThreadKey};
+pub use ids::{ConversationId, EventId, Place, Sequence, Thread, ThreadKey};
 pub use message::{Attachment, Direction, Message, SenderType};
 pub use policy::{Policy, ProjectSettings, next_midnight};
 pub use rating::{Rating, RatingKind};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Days, LocalResult, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, Days, LocalResult, NaiveTime, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +92,9 @@ impl Policy {
     }
 }
 
+/// Seconds after which another day has surely begun: Apia's last day of 2011 but one was followed by one that never was.
+const LONGEST_DAY: i64 = 50 * 3600;
+
 /// The first instant of the local day after the one that `at` lies in.
 ///
 /// Where clocks skip midnight the day begins with the first instant that exists; where midnight comes twice, with the first.
@@ -102,20 +105,21 @@ pub fn next_midnight(zone: Tz, at: DateTime<Utc>) -> DateTime<Utc> {
         LocalResult::Single(midnight) => midnight.to_utc(),
         LocalResult::Ambiguous(first, _) => first.to_utc(),
         LocalResult::None => {
-            // clocks jump over midnight once, so "another day" is false before the jump and true after it
-            let another_day = |at: DateTime<Utc>| at.with_timezone(&zone).date_naive() > today;
-            let (mut before, mut after) = (at, at + TimeDelta::hours(50));
-            while after - before > TimeDelta::microseconds(1) {
-                let middle = before + (after - before) / 2;
-                if another_day(middle) { after = middle } else { before = middle }
+            // clocks jump over midnight once, at a whole second: "another day" is false before the jump and true after it
+            let instant = |seconds| DateTime::from_timestamp(seconds, 0).unwrap_or(at);
+            let (mut before, mut after) = (at.timestamp(), at.timestamp() + LONGEST_DAY);
+            while after - before > 1 {
+                let middle = before.midpoint(after);
+                if instant(middle).with_timezone(&zone).date_naive() > today { after = middle } else { before = middle }
             }
-            after
+            instant(after)
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
     use proptest::prelude::*;
 
     use super::*;

@@ -36,12 +36,12 @@ pub struct ArchiveState {
     pub notices: Vec<(ConversationId, bool, Vec<EventId>)>,
     /// Ratings: the conversation each stands with, if any.
     pub ratings: BTreeMap<EventId, Option<ConversationId>>,
+    /// Contacts to be erased, and the events that asked for it.
+    pub erasures: BTreeMap<EventId, (String, String)>,
     /// Changes after the close, as last written.
     pub details: BTreeMap<ConversationId, Details>,
     /// Variables each conversation ended with.
     pub variables: BTreeMap<ConversationId, Vec<Variable>>,
-    /// Erasures asked for.
-    pub erasures: BTreeSet<EventId>,
     locks: BTreeMap<ConversationId, (u64, Duration)>,
     transactions: u64,
 }
@@ -85,9 +85,16 @@ impl Archive for ModelArchive {
         rated.await.map_err(unavailable)
     }
 
-    async fn request_erasure(&self, _: &str, _: &str, event: EventId, _: DateTime<Utc>) -> Result<(), ArchiveError> {
+    async fn request_erasure(
+        &self,
+        project: &str,
+        contact: &str,
+        event: EventId,
+        _: DateTime<Utc>,
+    ) -> Result<(), ArchiveError> {
+        let wanted = (project.to_owned(), contact.to_owned());
         let requested = self.0.io("request_erasure", true, move |state: &mut State, _| {
-            state.archive.erasures.insert(event);
+            state.archive.erasures.entry(event).or_insert(wanted);
         });
         requested.await.map_err(unavailable)
     }
