@@ -64,11 +64,11 @@ impl Archive for Guarded {
         &self,
         project: &str,
         contact: &str,
-        event: EventId,
+        event_id: EventId,
         received_at: DateTime<Utc>,
     ) -> Result<(), ArchiveError> {
         self.admit()?;
-        told(&self.breaker, self.inner.request_erasure(project, contact, event, received_at).await)
+        told(&self.breaker, self.inner.request_erasure(project, contact, event_id, received_at).await)
     }
 }
 

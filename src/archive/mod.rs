@@ -45,13 +45,13 @@ pub trait Archive: Send + Sync {
     /// Stores a rating that belongs to no conversation of `thread`, unless it stands already. Durable when it returns.
     async fn rate_alone(&self, thread: &Thread, rating: &Rating) -> Result<(), ArchiveError>;
 
-    /// Notes, once for each event, that all that is known of a contact is to be erased. An operator's command does it: the
-    /// daemon's role may not delete.
+    /// Writes down that the person `contact` of `project` is to be erased, unless this event said so already. Durable when
+    /// it returns; `conversationd erase --pending` does it.
     async fn request_erasure(
         &self,
         project: &str,
         contact: &str,
-        event: EventId,
+        event_id: EventId,
         received_at: DateTime<Utc>,
     ) -> Result<(), ArchiveError>;
 }

@@ -86,7 +86,7 @@ pub(super) fn of_head(thread: &ThreadKey, head: &Head, ttl: TimeDelta) -> Result
     item.insert(CONVERSATION_ID.into(), text(head.conversation.record().id.to_string()));
     item.insert(GROUP_ID.into(), text(&head.group_id));
     if let Some(due_at) = head.conversation.due() {
-        item.insert(DUE_SHARD.into(), text((thread.spread() % u64::from(DUE_SHARDS)).to_string()));
+        item.insert(DUE_SHARD.into(), text(shard(thread).to_string()));
         item.insert(DUE_AT.into(), number(due_at.timestamp_millis()));
     }
     if let crate::domain::Conversation::Closed(closed) = &head.conversation {
@@ -179,6 +179,11 @@ impl Assembly {
     pub(super) fn page(self, more: bool) -> Page {
         Page { next: self.last.filter(|_| more), messages: self.messages }
     }
+}
+
+/// The shard of the sparse index that a thread's head stands in.
+pub(super) fn shard(thread: &ThreadKey) -> u8 {
+    (thread.spread() % u64::from(DUE_SHARDS)) as u8
 }
 
 pub(super) fn to_due(item: &Item) -> Result<DueHead, HotError> {

@@ -81,6 +81,13 @@ pub struct DueHead {
     pub due_at: DateTime<Utc>,
 }
 
+impl DueHead {
+    /// The shard of the index it stands in.
+    pub fn shard(&self) -> u8 {
+        item::shard(&self.thread)
+    }
+}
+
 /// The edge: one call each, consistent reads throughout (W2, CE-8).
 #[async_trait]
 pub trait HotStore: Send + Sync {

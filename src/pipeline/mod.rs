@@ -204,7 +204,6 @@ impl Pipeline {
                 Some(head) => Some(head),
                 None => self.hot.head(&thread).await?,
             };
-            self.still_ours(&works[0])?;
             let seen = self.look(&thread, head, event).await?;
             match handler::decide(&seen, event, &policy) {
                 Decision::Nothing(why) => {
@@ -213,10 +212,10 @@ impl Pipeline {
                 }
                 Decision::Finish(closing) => {
                     let Some(head) = seen.head else { continue };
-                    known = self.finish(&thread, &head, *closing).await?;
+                    known = self.finish(&works[0], &thread, &head, *closing).await?;
                 }
                 Decision::Write(head) => {
-                    if self.write_head(&thread, &head).await? {
+                    if self.write_head(&works[0], &thread, &head).await? {
                         match head.conversation {
                             Conversation::Closing(_) => known = Some(*head),
                             Conversation::Open(_) | Conversation::Closed(_) => return Ok(1),
@@ -225,7 +224,7 @@ impl Pipeline {
                 }
                 Decision::Append { head, conversation } => {
                     if let Some(head) = &head
-                        && !self.write_head(&thread, head).await?
+                        && !self.write_head(&works[0], &thread, head).await?
                     {
                         continue;
                     }
@@ -235,29 +234,29 @@ impl Pipeline {
                     }
                     let Some(head) = head.map(|head| *head).or(seen.head) else { continue };
                     let run = Self::run(&head, &thread, works, &policy);
-                    self.append(&thread, &head, conversation, &run).await?;
+                    self.append(&works[0], &thread, &head, conversation, &run).await?;
                     return Ok(run.len());
                 }
                 Decision::Late(stretch) => {
                     if let Kind::Message(message) = &event.kind {
-                        self.append_late(&event.thread, stretch, message).await?;
+                        self.append_late(&works[0], &event.thread, stretch, message).await?;
                     }
                     return Ok(1);
                 }
                 Decision::Checkpoint(head) => {
-                    self.checkpoint(&thread, &head).await?;
-                    if self.write_head(&thread, &head).await? {
+                    self.checkpoint(&works[0], &thread, &head).await?;
+                    if self.write_head(&works[0], &thread, &head).await? {
                         return Ok(1);
                     }
                 }
                 Decision::Rate(rated) => {
                     if let Kind::Rating(rating) = &event.kind {
-                        self.rate(&event.thread, seen.head.as_ref(), rated, rating).await?;
+                        self.rate(&works[0], &event.thread, seen.head.as_ref(), rated, rating).await?;
                     }
                     return Ok(1);
                 }
                 Decision::Amend(stretch, changes) => {
-                    return self.amend(&event.thread, stretch, &changes).await.map(one);
+                    return self.amend(&works[0], &event.thread, stretch, &changes).await.map(one);
                 }
                 Decision::SetVariable(variable) => {
                     return Ok(self.hot.set_variable(&thread, &variable).await.map(one)?);
@@ -331,11 +330,13 @@ impl Pipeline {
     /// W2: puts messages, then reads the head to see that their conversation still takes them.
     async fn append(
         &self,
+        work: &Work,
         thread: &ThreadKey,
         head: &Head,
         conversation: ConversationId,
         run: &[Arc<Message>],
     ) -> Result<(), Failure> {
+        self.still_ours(work)?;
         let puts = run
             .iter()
             .map(|message| self.hot.put(Put { thread: thread.clone(), conversation, message: message.clone() }));
@@ -348,13 +349,14 @@ impl Pipeline {
             Some(Head { conversation: Conversation::Open(open), .. }) if open.record.id == conversation => Ok(()),
             _ => {
                 self.counters.displaced.add(run.len());
-                self.settle_displaced(thread, head, now, run).await
+                self.settle_displaced(work, thread, head, now, run).await
             }
         }
     }
 
     /// W3: writes the head if nobody else did since it was read.
-    async fn write_head(&self, thread: &ThreadKey, head: &Head) -> Result<bool, Failure> {
+    async fn write_head(&self, work: &Work, thread: &ThreadKey, head: &Head) -> Result<bool, Failure> {
+        self.still_ours(work)?;
         let written = self.hot.write_head(thread, head).await?;
         if !written {
             self.counters.head_conflicts.add(1);
@@ -372,7 +374,6 @@ impl Pipeline {
     /// # Errors
     /// It was not deleted; it may stand in the dead-letter queue already, and is taken there once.
     pub async fn bury(&self, work: &Work, reason: &DeadLetterReason) -> Result<(), Failure> {
-        self.still_ours(work)?;
         self.keep(work, reason).await?;
         self.ack(std::slice::from_ref(work)).await
     }
@@ -396,7 +397,7 @@ impl Pipeline {
         confirmed.map_err(|cause| Failure::Unacked { applied: works.len(), cause })
     }
 
-    /// A process that slept through its lease commits nothing.
+    /// A process that slept through its lease commits nothing: asked before every write, for it may have slept at any call.
     fn still_ours(&self, work: &Work) -> Result<(), Failure> {
         if self.leases.holds(&work.delivery.receipt) { Ok(()) } else { Err(Failure::LeaseLost) }
     }

@@ -44,8 +44,6 @@ pub enum Mutant {
     StaleReads,
     /// A page is taken for the whole conversation.
     OnePage,
-    /// W10: the messages of an archived conversation are deleted by query.
-    DeleteByQuery,
     /// What arrives after the close is dropped.
     NoLateAppend,
     /// Deliveries are deleted when they are received.
@@ -54,9 +52,17 @@ pub enum Mutant {
     RejectForgets,
     /// The head is closed before the archive has committed.
     CloseFirst,
+    /// A dead letter has no row in the index.
+    NoRow,
+    /// A group goes by two names: its deliveries are handled side by side.
+    SplitGroups,
+    /// What is given back stays hidden.
+    NoRelease,
+    /// A process believes in its leases for hours.
+    LongLeases,
 }
 
-/// Every broken rule.
+/// Every broken rule that what stands in the stores at the end can tell of; the last ones are for the consumer's laws.
 pub const MUTANTS: [Mutant; 16] = [
     Mutant::RandomKeys,
     Mutant::EventIdNotUnique,
@@ -69,11 +75,11 @@ pub const MUTANTS: [Mutant; 16] = [
     Mutant::NoClosedVersion,
     Mutant::StaleReads,
     Mutant::OnePage,
-    Mutant::DeleteByQuery,
     Mutant::NoLateAppend,
     Mutant::AckFirst,
     Mutant::RejectForgets,
     Mutant::CloseFirst,
+    Mutant::NoRow,
 ];
 
 /// A hot store that breaks a rule which is about what is read or written when.
