@@ -233,9 +233,10 @@ async fn a_preview_lists_what_is_due_and_no_further() {
         }
         idle.keep(&site, 0).await;
         ended.keep(&site, 0).await;
-        for (within, expected) in
-            [("1m", vec!["closes: its session ended"]), ("1h", vec!["closes: its session ended", "closes if idle"])]
-        {
+        for (within, expected) in [
+            ("1m", vec!["closes: its session ended"]),
+            ("1h", vec!["closes: its session ended", "closes if idle or too old"]),
+        ] {
             let said = site.run(&["conversations", "close", "--preview", "--within", within, "--json"]).await;
             assert_eq!(column(&said, "why"), expected, "{}", said.err);
         }
