@@ -20,7 +20,7 @@ use crate::{
     domain::Sequence,
 };
 
-pub use dead_letter::{NOTE, Note};
+pub use dead_letter::{NOTE, Note, TRACE_HEADER};
 pub use fifo_id::fifo_id;
 pub use leases::{Asked, Leases};
 pub use sqs::{SqsClients, SqsQueue};
@@ -45,7 +45,7 @@ pub struct Delivery {
     pub receive_count: u32,
     /// The message.
     pub body: Arc<str>,
-    /// Its string attributes.
+    /// Its string attributes; and the trace header that AWS keeps beside them, under [`TRACE_HEADER`].
     pub attributes: BTreeMap<String, String>,
 }
 

@@ -13,7 +13,7 @@ use crate::{
     operate::{
         mask::Mask,
         moment::{now, shown},
-        output::{Output, say},
+        output::{Output, counted, say},
         pause::told,
         rows::aligned,
     },
@@ -168,8 +168,7 @@ async fn unpark(arguments: &Change, site: &Site, controls: &Controls) -> anyhow:
     let id = &parked.message_id;
     let then = match waiting {
         0 => "no letter of it is in the index".to_owned(),
-        1 => format!("1 letter of it waits: conversationd dlq redrive --group {id}"),
-        many => format!("{many} letters of it wait: conversationd dlq redrive --group {id}"),
+        many => format!("{} to send back: conversationd dlq redrive --group {id}", counted(many, "letter")),
     };
     say(match arguments.yes {
         true => format!("unparked the group of {id}; every replica hears of it within 10 seconds. {then}"),

@@ -18,7 +18,12 @@ use super::{
 };
 use crate::{
     clock::SystemClock,
-    operate::{moment::now, output::Output, pause::told, stop_on_signal},
+    operate::{
+        moment::now,
+        output::{Output, counted},
+        pause::told,
+        stop_on_signal,
+    },
     queue::Leases,
 };
 
@@ -140,8 +145,9 @@ async fn but_of_parked(arguments: &Arguments, site: &Site) -> anyhow::Result<(Ar
         false => index::rows(&*site.index, wanted.since, usize::MAX, of_parked).await?.len() as u64,
     };
     if stay > 0 {
+        let stay = counted(stay, "letter");
         eprintln!(
-            "conversationd: {stay} letters of parked groups stay; `conversationd dlq group parked` lists the groups"
+            "conversationd: {stay} of parked groups will stay; `conversationd dlq group parked` lists the groups"
         );
     }
     wanted.but_of = controls.parked.into_keys().collect();
@@ -150,7 +156,8 @@ async fn but_of_parked(arguments: &Arguments, site: &Site) -> anyhow::Result<(Ar
 
 fn dry(arguments: &Arguments, known: u64, in_queue: u64, parked: u64) -> anyhow::Result<ExitCode> {
     let mut output = Output::new();
-    output.line(format!("would send back {known} letters that the index knows; the queue holds {in_queue}"))?;
+    let letters = counted(known, "letter");
+    output.line(format!("would send back {letters} that the index knows; the queue holds {in_queue}"))?;
     if arguments.all {
         if let Some((found, _)) = stats::disagreement(in_queue, known + parked) {
             output.line(found)?;

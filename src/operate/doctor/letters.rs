@@ -9,6 +9,7 @@ use crate::{
     operate::{
         clients,
         dlq::{depth_of, disagreement, waiting_rows},
+        output::counted,
     },
 };
 
@@ -28,7 +29,7 @@ pub(super) async fn check(get: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> 
 
 fn compared(letters: u64, rows: u64) -> Finding {
     match disagreement(letters, rows) {
-        None => Finding::ok(CHECK, format!("{rows} rows, as many as the queue holds letters")),
+        None => Finding::ok(CHECK, format!("{}, as many as the queue holds letters", counted(rows, "row"))),
         Some((found, advice)) => Finding::warning(CHECK, found, advice),
     }
 }
