@@ -6,6 +6,7 @@ pub mod definition;
 pub mod dlq;
 pub mod doctor;
 pub mod erase;
+pub mod explain;
 pub mod export;
 pub mod health;
 pub mod hold;
