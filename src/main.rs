@@ -72,6 +72,14 @@ enum Command {
         after_help = "Examples:\n  conversationd verify --since 7d\n  conversationd verify --project P --sample 1000 --json"
     )]
     Verify(operate::verify::Arguments),
+    /// Compare the hot store with the archive: what closed must stand in both, what is due must have been looked at.
+    ///
+    /// Goes through the whole table; --one-in 100 takes a sample. Changes nothing unless --repair: then messages that the
+    /// archive lacks are appended as late arrivals are, each once, and what is overdue is sent to the daemon as the timer
+    /// would have. Exit code 1 when something differs and was not repaired. Needs a role that may scan the table.
+    #[command(after_help = "Examples:\n  conversationd reconcile --project P --day 2026-03-01\n  \
+                            conversationd reconcile --one-in 100 --json\n  conversationd reconcile --repair")]
+    Reconcile(operate::reconcile::Arguments),
     /// Keep the archive small: retention.
     #[command(subcommand)]
     Archive(operate::archive::Command),
@@ -148,6 +156,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Verify(arguments) => {
             return operate::verify::run(&arguments, &DatabaseConfig::read(environment)?).await;
         }
+        Command::Reconcile(arguments) => return operate::reconcile::run(&arguments, environment).await,
         Command::Archive(command) => return operate::archive::run(&command, &DatabaseConfig::read(environment)?).await,
         Command::Export(arguments) => {
             return operate::export::run(&arguments, &DatabaseConfig::read(environment)?).await;

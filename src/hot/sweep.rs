@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use uuid::Uuid;
 
 use super::{
     DeadLetter, DynamoStore, HotError,
@@ -38,6 +39,11 @@ impl ItemKey {
     /// Whether the item is a thread's head.
     pub fn is_head(&self) -> bool {
         self.name == item::HEAD
+    }
+
+    /// The conversation that the item is a message of.
+    pub fn conversation(&self) -> Option<Uuid> {
+        self.name.strip_prefix("M#")?.split('#').next()?.parse().ok()
     }
 }
 

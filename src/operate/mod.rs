@@ -14,6 +14,7 @@ pub mod migrate;
 pub mod projects;
 pub mod provision;
 pub mod publish;
+pub mod reconcile;
 pub mod verify;
 
 mod bar;
