@@ -48,19 +48,20 @@ pub(super) fn rated(rating: &RatingRow, mask: Mask) -> Entry {
     }
 }
 
-/// The dead letters of some threads, as the index knows them.
+/// The dead letters of some threads, and of a person's other threads if one is given, as the index knows them.
 pub(super) async fn dead_letters(
     timeline: &mut Timeline,
     stores: &Stores,
     threads: &[(Thread, Option<Head>)],
+    person: Option<(&str, &str)>,
 ) -> anyhow::Result<()> {
     let named = threads.iter().map(|(thread, _)| fifo_id(&thread.group_name()));
     let heads = threads.iter().filter_map(|(_, head)| head.as_ref().map(|head| head.group_id.clone()));
     let groups: BTreeSet<String> = named.chain(heads).collect();
-    if groups.is_empty() {
-        return Ok(());
-    }
-    for letter in index::rows(&stores.hot, None, LETTERS, |row| groups.contains(&row.group_id)).await? {
+    let theirs = |group: &str| {
+        groups.contains(group) || person.is_some_and(|(project, contact)| index::is_group_of(group, project, contact))
+    };
+    for letter in index::rows(&stores.hot, None, LETTERS, |row| theirs(&row.group_id)).await? {
         let kind = letter.event_type.as_deref().unwrap_or("an event of no known type");
         let field = letter.field.as_deref().map(|field| format!(" (field {field})")).unwrap_or_default();
         let now = match &letter.settled {

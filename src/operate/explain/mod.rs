@@ -98,7 +98,7 @@ async fn one(arguments: &Arguments, stores: &Stores, id: Uuid, timeline: &mut Ti
     };
     let of_it = head.as_ref().filter(|head| head.conversation.record().id.0 == id);
     life(arguments, stores, (id, Some(&thread), of_it, row.as_ref()), timeline).await?;
-    beside::dead_letters(timeline, stores, &[(thread, head)]).await
+    beside::dead_letters(timeline, stores, &[(thread, head)], None).await
 }
 
 /// Everything of a contact.
@@ -139,7 +139,7 @@ async fn person(arguments: &Arguments, stores: &Stores, project: &str, timeline:
             life(arguments, stores, (id, Some(thread), Some(head), None), timeline).await?;
         }
     }
-    beside::dead_letters(timeline, stores, &heads).await?;
+    beside::dead_letters(timeline, stores, &heads, Some((project, contact))).await?;
     beside::of_person(timeline, stores, project, contact, Mask::unless(arguments.reveal)).await
 }
 
