@@ -72,7 +72,7 @@ impl Again {
 struct Back {
     asked_at: DateTime<Utc>,
     threads: BTreeMap<ThreadKey, Option<Head>>,
-    variables: Vec<ItemKey>,
+    variables: Vec<(ItemKey, DateTime<Utc>)>,
     sessions: Vec<ItemKey>,
 }
 
@@ -167,8 +167,7 @@ async fn in_hot_store(
                     back.threads.insert(head.thread.key(), Some(*head));
                 }
                 Swept::Session(key, _) => back.sessions.push(key),
-                Swept::Variable(key, _, set_at) if set_at <= asked_at => back.variables.push(key),
-                Swept::Variable(..) => {}
+                Swept::Variable(key, _, set_at) => back.variables.push((key, set_at)),
                 Swept::Item(key) => {
                     back.threads.entry(key).or_insert(None);
                 }
@@ -189,16 +188,20 @@ async fn one(stores: &Stores, project: &str, contact: &str, back: &Back, again: 
     again.conversations += erased.conversations;
     again.messages += erased.messages;
     again.ratings += erased.ratings;
-    let mut here = false;
+    let mut lives = BTreeSet::new();
     for (key, head) in &back.threads {
-        here |= thread(stores, key, head.as_ref(), back.asked_at, again).await?;
+        if thread(stores, key, head.as_ref(), back.asked_at, again).await? {
+            lives.insert(key.clone());
+        }
     }
-    forget_all(&stores.hot, &back.variables.iter().collect::<Vec<_>>()).await?;
-    again.items += back.variables.len() as u64;
-    if !here {
-        forget_all(&stores.hot, &back.sessions.iter().collect::<Vec<_>>()).await?;
-        again.items += back.sessions.len() as u64;
+    // a variable says when it was queued, not what of: where nothing else is of now, it is not either
+    let gone = |(key, set_at): &&(ItemKey, DateTime<Utc>)| *set_at <= back.asked_at || !lives.contains(&key.thread());
+    let mut rest: Vec<&ItemKey> = back.variables.iter().filter(gone).map(|(key, _)| key).collect();
+    if lives.is_empty() {
+        rest.extend(&back.sessions);
     }
+    forget_all(&stores.hot, &rest).await?;
+    again.items += rest.len() as u64;
     Ok(())
 }
 

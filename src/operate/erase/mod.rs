@@ -224,6 +224,9 @@ fn print(arguments: &Arguments, output: &mut Output, outcome: &Outcome) -> std::
         ),
         _ => format!("would erase: {whom}"),
     })?;
+    if outcome.outcome == "held" {
+        return Ok(());
+    }
     let archive = &outcome.archive;
     output.line(format!("  hot store     {} items", outcome.items))?;
     output.line(format!(
