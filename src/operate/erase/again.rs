@@ -54,6 +54,9 @@ impl Again {
             (false, _) => {
                 format!("requests={requests}; without CONVERSATIOND_RECEIPT_KEY nobody can tell what came late")
             }
+            (true, _) if *persons == 0 => {
+                format!("requests={requests} come_back=0: nothing came late of anybody who was erased")
+            }
             (true, false) => {
                 format!(
                     "requests={requests} come_back={persons}; nothing was erased; say --yes to erase what is of before"

@@ -114,7 +114,7 @@ impl Life<'_> {
             Conversation::Closed(_) => {}
         }
         if let (Some(due_at), Some(why)) = (head.conversation.due(), why_due(&head.conversation)) {
-            let said = format!("the timer looks at it: {why}; {} messages so far{}", fates.count(), repeats(fates));
+            let said = format!("the timer looks at it: {why}; messages so far: {}{}", fates.count(), repeats(fates));
             timeline.tell(self.entry(due_at, "due", "hot", said, counts));
         }
     }
