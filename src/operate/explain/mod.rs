@@ -128,8 +128,8 @@ async fn person(arguments: &Arguments, stores: &Stores, project: &str, timeline:
     for row in &rows {
         let thread = thread_of(row);
         let key = thread.key();
-        let head = heads.iter().filter_map(|(_, head)| head.as_ref());
-        let head = head.filter(|head| head.thread.key() == key && head.conversation.record().id.0 == row.id).last();
+        let mut all = heads.iter().filter_map(|(_, head)| head.as_ref());
+        let head = all.find(|head| head.thread.key() == key && head.conversation.record().id.0 == row.id);
         life(arguments, stores, (row.id, Some(&thread), head, Some(row)), timeline).await?;
     }
     for (thread, head) in &heads {

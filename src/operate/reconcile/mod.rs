@@ -6,11 +6,7 @@
 
 mod thread;
 
-use std::{
-    collections::BTreeMap,
-    process::ExitCode,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -115,7 +111,8 @@ pub async fn run(arguments: &Arguments, get: &dyn Fn(&str) -> Option<String>) ->
     let settled = TimeDelta::from_std(arguments.settled).unwrap_or(TimeDelta::MAX);
     let bounds = Bounds { now: now(), settled };
     let mut found = Found { differences: Vec::new(), days: BTreeMap::new(), totals: Totals::default() };
-    let (bar, mut after, chosen) = (Bar::begin("comparing", None), None, chance() % arguments.one_in);
+    let (bar, mut after, chosen) =
+        (Bar::begin("comparing", None), None, u64::from(bounds.now.timestamp_subsec_nanos()) % arguments.one_in);
     'table: loop {
         let page = stores.hot.sweep(&Sought::Heads(arguments.project.as_deref()), after).await;
         let page = page.context("the table cannot be scanned; the role needs dynamodb:Scan")?;
@@ -146,11 +143,6 @@ pub async fn run(arguments: &Arguments, get: &dyn Fn(&str) -> Option<String>) ->
         totals if totals.interrupted => ExitCode::from(INTERRUPTED),
         _ => ExitCode::SUCCESS,
     })
-}
-
-/// Which of `one_in` kinds of threads to take this time.
-fn chance() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::from(since.subsec_nanos()))
 }
 
 async fn sender(queue: &QueueConfig) -> SqsQueue {
