@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use conversationd::{
     app::App,
-    config::{self, Config, DatabaseConfig, Faults, HealthConfig, LogConfig, QueueConfig, SETTINGS},
+    config::{self, Config, DatabaseConfig, Faults, HealthConfig, LogConfig, QueueConfig, SETTINGS, TableConfig},
     operate, telemetry,
 };
 
@@ -65,6 +65,14 @@ enum Command {
     /// Everything that changes something is a dry run unless --yes. Groups and bodies are masked unless --reveal.
     #[command(subcommand)]
     Dlq(operate::dlq::Command),
+    /// Stop consuming, in all replicas.
+    ///
+    /// They go on living: they receive nothing, begin nothing, charge nobody, and keep what they have in hand. Needs
+    /// DYNAMODB_MESSAGE_TABLE only.
+    #[command(after_help = "Example:\n  conversationd pause --reason 'the archive moves house'")]
+    Pause(operate::pause::Arguments),
+    /// Consume again, in all replicas.
+    Resume,
     /// Check that the archive still holds what its rows say: counts, tokens, content hashes, statistics.
     ///
     /// Computes them again from the messages. Changes nothing. Exit code 1 when anything differs.
@@ -95,13 +103,17 @@ enum Command {
     /// Put legal holds on, and take them off: what they cover is neither erased nor purged.
     #[command(subcommand)]
     Hold(operate::hold::Command),
-    /// Erase a person: hot store, archive, ratings, customer links, notices, dead-letter rows; with a signed receipt.
+    /// Erase a person: hot store, archive, ratings, customer links, notices, dead letters; with a signed receipt.
     ///
     /// Says what would be erased; --yes does it. Texts and identifiers go; counts and statistics stay, of nobody. An open
-    /// conversation is closed first, by the daemon, in its turn. A legal hold refuses. Needs CONVERSATIOND_RECEIPT_KEY, and a
-    /// role of the operator's own that may scan the table and delete from it.
+    /// conversation is closed first, by the daemon, in its turn. A legal hold refuses. The receipt names nobody: keep it, and
+    /// --verify tells later that it is genuine and of whom. Needs CONVERSATIOND_RECEIPT_KEY, and a role of the operator's own
+    /// that may scan the table and delete from it. Exit code 1 when somebody is held, not closed yet, or has letters out of
+    /// reach: the request stands, and --pending takes it up.
     #[command(after_help = "Examples:\n  conversationd erase --project P --contact whatsapp:+5511…\n  \
                             conversationd erase --project P --contact whatsapp:+5511… --yes\n  \
+                            conversationd erase --project P --contact whatsapp:+5511… --yes --json > receipt.json\n  \
+                            conversationd erase --verify receipt.json --project P --contact whatsapp:+5511…\n  \
                             conversationd erase --pending --yes    # daily: what contact.erase events asked for")]
     Erase(operate::erase::Arguments),
     /// Check everything the daemon depends on, and say what to do.
@@ -153,6 +165,8 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(arguments) => return operate::explain::run(&arguments, environment).await,
         Command::Projects(command) => return operate::projects::run(&command, environment).await,
         Command::Dlq(command) => return operate::dlq::run(&command, environment).await,
+        Command::Pause(arguments) => return operate::pause::pause(&arguments, &TableConfig::read(environment)?).await,
+        Command::Resume => return operate::pause::resume(&TableConfig::read(environment)?).await,
         Command::Verify(arguments) => {
             return operate::verify::run(&arguments, &DatabaseConfig::read(environment)?).await;
         }
