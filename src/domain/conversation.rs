@@ -88,6 +88,9 @@ pub struct Stretch {
     pub closed_at: DateTime<Utc>,
     /// Why it closed.
     pub reason: CloseReason,
+    /// How it ended, if anybody said so: 0 to 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<u8>,
 }
 
 impl Stretch {
@@ -351,6 +354,7 @@ impl Closed {
             opened_at: self.record.opened_at,
             closed_at: self.close.at,
             reason: self.close.reason,
+            resolution: self.close.resolution,
         }
     }
 }

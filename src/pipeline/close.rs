@@ -147,5 +147,5 @@ fn close_of(conversation: &Conversation, id: ConversationId) -> Option<Close> {
         return Some(closed.close.clone());
     }
     let before = conversation.record().previous.filter(|stretch| stretch.id == id)?;
-    Some(Close::new(before.closed_at, before.reason))
+    Some(Close { resolution: before.resolution, ..Close::new(before.closed_at, before.reason) })
 }

@@ -239,7 +239,7 @@ impl Pipeline {
                 }
                 Decision::Late(stretch) => {
                     if let Kind::Message(message) = &event.kind {
-                        self.append_late(&works[0], &event.thread, stretch, message).await?;
+                        self.append_late(&works[0], &event.thread, seen.head.as_ref(), stretch, message).await?;
                     }
                     return Ok(1);
                 }
