@@ -104,7 +104,7 @@ pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
         (Kind::Rating(rating), open) => rating::handle(seen, open, rating, policy),
         (Kind::ConversationWindow(window), open) => window::handle(seen, open, event, window, policy),
         (Kind::ConversationUpdate(changes), open) => details::handle(seen, open, changes),
-        (Kind::SetVariable(set), open) => variable::handle(open, event, set),
+        (Kind::SetVariable(set), open) => variable::handle(seen, open, event, set),
         (_, None) => Decision::Nothing("no conversation is open"),
         (_, Some((_, open))) if event.received_at < open.record.opened_received_at => {
             Decision::Nothing("queued before this conversation opened: it spoke of an earlier one")

@@ -101,7 +101,7 @@ impl Pipeline {
         if let Some(close) = close {
             let variables = self.hot.variables(key).await?;
             let live: Vec<Variable> =
-                variables.into_iter().filter(|variable| variable.is_live(Some(record.id), close.at)).collect();
+                variables.into_iter().filter(|variable| variable.is_live(record, close.at)).collect();
             transaction.keep_variables(record, &live).await?;
         }
         self.still_ours(work)?;
