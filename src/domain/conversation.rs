@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{ConversationId, Details, EventId, Message, Policy, Thread};
+use super::{ConversationId, Details, EventId, Message, Policy, Sequence, Thread};
 
 /// What the hot store says of a thread: its present conversation, or its last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -228,6 +228,9 @@ pub struct Open {
     /// Where it ends in event time, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends: Option<End>,
+    /// The latest event that began, ended or resumed a session: an older one that comes again changes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<Sequence>,
 }
 
 impl Open {
@@ -248,12 +251,24 @@ impl Open {
     fn taking(record: Record, ends: Option<End>, policy: &Policy) -> Self {
         let active_at = record.opened_received_at;
         let due = Due { at: active_at, reason: DueReason::Look };
-        Self { record, due, sessions: BTreeSet::new(), checkpointed_at: None, ends }.look_again(active_at, policy)
+        Self { record, due, sessions: BTreeSet::new(), checkpointed_at: None, ends, heard: None }
+            .look_again(active_at, policy)
     }
 
     /// Somebody spoke, or a session began, within the grace period: the conversation goes on.
     pub fn resume(self, at: DateTime<Utc>, policy: &Policy) -> Self {
         self.look_again(at, policy)
+    }
+
+    /// Whether what `sequence` says of sessions was said before the latest that was heard.
+    pub fn has_heard(&self, sequence: Sequence) -> bool {
+        self.heard.is_some_and(|latest| sequence <= latest)
+    }
+
+    /// The event at `sequence` was the latest to speak of sessions.
+    pub fn hearing(mut self, sequence: Sequence) -> Self {
+        self.heard = Some(sequence);
+        self
     }
 
     /// A session began.

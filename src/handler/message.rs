@@ -22,8 +22,9 @@ pub(super) fn handle(
         // what occurred past the end belongs to the next one
         Some((head, open)) if let Some(end) = open.ended_by(at) => sealed(head, open, end.close(), event, policy),
         Some((head, open)) => {
-            let resumed = open.due.reason == DueReason::SessionEnded;
-            let head = resumed.then(|| going_on(head, open.clone().resume(event.received_at, policy)));
+            let resumed = open.due.reason == DueReason::SessionEnded && !open.has_heard(event.sequence);
+            let resume = || open.clone().resume(event.received_at, policy).hearing(event.sequence);
+            let head = resumed.then(|| going_on(head, resume()));
             Decision::Append { head, conversation: open.record.id }
         }
         None => {

@@ -429,3 +429,17 @@ fn a_session_known_by_its_id_goes_on_where_it_was_opened() {
     let known = Seen { session: Some(place), ..Seen::default() };
     assert_eq!(word(&decide(&known, &session_known_by_its_id(50), &POLICY)), "forward");
 }
+
+#[test]
+fn an_older_word_of_a_session_neither_begins_the_grace_again_nor_ends_it() {
+    let earlier = |event: Event, sequence| Event { sequence: Sequence(sequence), ..event };
+    let Decision::Write(ended) = decide(&seen(opened()), &earlier(session_closed(20), 5), &POLICY) else {
+        panic!("not written")
+    };
+    assert_eq!(word(&decide(&seen(*ended.clone()), &earlier(session_opened(10), 4), &POLICY)), "nothing");
+    assert_eq!(word(&decide(&seen(*ended.clone()), &earlier(says(12, 12), 4), &POLICY)), "append");
+    let resumed = decide(&seen(*ended), &earlier(says(25, 25), 6), &POLICY);
+    let Decision::Append { head: Some(resumed), .. } = resumed else { panic!("not resumed") };
+    assert_eq!(word(&decide(&seen(*resumed.clone()), &earlier(session_closed(20), 5), &POLICY)), "nothing");
+    assert_eq!(word(&decide(&seen(*resumed), &earlier(session_closed(28), 7), &POLICY)), "write open, SessionEnded");
+}
