@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{ConversationId, Details, EventId, Message, Policy, Sequence, Thread};
+use super::{ConversationId, Details, EventId, Message, Policy, Sequence, Thread, ThreadKey};
 
 /// What the hot store says of a thread: its present conversation, or its last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,9 +94,26 @@ pub struct Stretch {
 }
 
 impl Stretch {
-    /// Whether something that occurred at `at` happened while this conversation was open.
-    pub fn covers(&self, at: DateTime<Utc>) -> bool {
-        self.opened_at <= at && at < self.closed_at
+    /// Whether something that occurred at `at` belongs to it: it was open then, or would have been, had this come in time.
+    ///
+    /// Its first message is the first that came, not the first that was said: it reaches back, within its day, as far as a
+    /// silence may last.
+    pub fn takes(&self, at: DateTime<Utc>, policy: &Policy) -> bool {
+        let near = self.opened_at - policy.idle <= at && policy.day_end(at) == policy.day_end(self.opened_at);
+        at < self.closed_at && (self.opened_at <= at || near)
+    }
+
+    /// The conversation of a day that ended at `end` before anybody had heard of it. All that is said of that day finds it.
+    pub fn of_day(thread: &ThreadKey, at: DateTime<Utc>, end: DateTime<Utc>) -> Self {
+        let day = EventId::derive(thread, "day", &end.timestamp_micros().to_string());
+        let end = End::of_day(end);
+        Self {
+            id: ConversationId::derive(thread, day, 0),
+            opened_at: at,
+            closed_at: end.at,
+            reason: end.reason,
+            resolution: end.resolution,
+        }
     }
 }
 

@@ -431,6 +431,17 @@ fn a_session_known_by_its_id_goes_on_where_it_was_opened() {
 }
 
 #[test]
+fn what_was_queued_before_the_conversation_opened_speaks_of_the_one_before() {
+    let Decision::Append { head: Some(next), .. } = decide(&seen(closed()), &says(60, 60), &POLICY) else {
+        panic!("not opened")
+    };
+    for again in [updates(25, "old"), takes_over(25), window(25, Some(90)), says(-100_000, 25)] {
+        let expected = if matches!(again.kind, Kind::Message(_)) { "late" } else { "amend" };
+        assert_eq!(word(&decide(&seen(*next.clone()), &again, &POLICY)), expected, "{:?}", again.kind);
+    }
+}
+
+#[test]
 fn an_older_word_of_a_session_neither_begins_the_grace_again_nor_ends_it() {
     let earlier = |event: Event, sequence| Event { sequence: Sequence(sequence), ..event };
     let Decision::Write(ended) = decide(&seen(opened()), &earlier(session_closed(20), 5), &POLICY) else {
@@ -442,4 +453,28 @@ fn an_older_word_of_a_session_neither_begins_the_grace_again_nor_ends_it() {
     let Decision::Append { head: Some(resumed), .. } = resumed else { panic!("not resumed") };
     assert_eq!(word(&decide(&seen(*resumed.clone()), &earlier(session_closed(20), 5), &POLICY)), "nothing");
     assert_eq!(word(&decide(&seen(*resumed), &earlier(session_closed(28), 7), &POLICY)), "write open, SessionEnded");
+}
+
+#[test]
+fn a_message_that_was_said_before_its_conversations_first_still_finds_it_when_that_has_closed() {
+    let first = closed();
+    let idle = POLICY.idle.as_secs() as i64;
+    assert_eq!(word(&decide(&seen(first.clone()), &says(-60, 60), &POLICY)), "late");
+    assert_eq!(word(&decide(&seen(first), &says(-idle - 60, 60), &POLICY)), "write head, append", "too long a silence");
+}
+
+#[test]
+fn what_was_said_on_a_day_that_was_over_before_the_thread_was_known_has_a_conversation_of_that_day() {
+    let policy = Policy { day_ends_in: Some(chrono_tz::Tz::UTC), ..POLICY };
+    let Decision::Append { head: Some(today), .. } = decide(&Seen::default(), &says(0, 0), &policy) else {
+        panic!("not opened")
+    };
+    let day = 86_400;
+    let stretches = [-2 * day, -day, -day + 60].map(|at| match decide(&seen(*today.clone()), &says(at, 60), &policy) {
+        Decision::Late(stretch) => stretch,
+        other => panic!("{other:?}"),
+    });
+    assert!(stretches[0].id != stretches[1].id && stretches[1].id == stretches[2].id, "one a day");
+    assert_eq!(Some(stretches[1].closed_at), policy.day_end(at(-day)));
+    assert_eq!(stretches[1].reason, CloseReason::DayEnded);
 }
