@@ -196,6 +196,7 @@ impl Pipeline {
             && !event.thread.is_project_alone()
         {
             let place = Place { thread: event.thread.clone(), group_id: event.group_id.clone() };
+            self.still_ours(&works[0])?;
             self.hot.name_session(&session.session_id, &place, event.sequence, event.received_at).await?;
         }
         let mut known = None;
@@ -205,6 +206,7 @@ impl Pipeline {
                 None => self.hot.head(&thread).await?,
             };
             let seen = self.look(&thread, head, event).await?;
+            self.still_ours(&works[0])?;
             match handler::decide(&seen, event, &policy) {
                 Decision::Nothing(why) => {
                     debug!(event.id = %event.id, why, "nothing to do");
@@ -261,7 +263,7 @@ impl Pipeline {
                 Decision::SetVariable(variable) => {
                     return Ok(self.hot.set_variable(&thread, &variable).await.map(one)?);
                 }
-                Decision::SetProject(settings) => return self.set_project(event, &settings).await.map(one),
+                Decision::SetProject(settings) => return self.set_project(&works[0], event, &settings).await.map(one),
                 Decision::Erase => return self.request_erasure(event).await.map(one),
                 Decision::Forward(place) => return self.forward(event, &place).await.map(one),
                 Decision::Wait(why) => return Err(Failure::NotYet(why)),
@@ -294,9 +296,10 @@ impl Pipeline {
     }
 
     /// What a project says is merged with what it said before; an older event than the latest changes nothing.
-    async fn set_project(&self, event: &Event, settings: &ProjectSettings) -> Result<(), Failure> {
+    async fn set_project(&self, work: &Work, event: &Event, settings: &ProjectSettings) -> Result<(), Failure> {
         let project = &event.thread.project;
         let settings = self.hot.stored_project(project).await?.after(settings);
+        self.still_ours(work)?;
         let newer = self.hot.set_project(project, &settings, event.sequence, event.received_at).await?;
         info!(newer, timezone = settings.timezone.map(|zone| zone.name()), "a project's settings were set");
         Ok(())
