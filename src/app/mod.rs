@@ -75,7 +75,7 @@ impl App {
             clock: clock.clone(),
         });
         Ok(Self {
-            consumer: Consumer::new(pipeline, config.limits, instance),
+            consumer: Consumer::new(pipeline, config.limits, instance).parking(config.park.clone()),
             timer: Timer::new(store, inbox, clock.clone(), counters.clone()),
             archive,
             observers: Observers::of(config, instance, counters.clone(), breaker, clock),

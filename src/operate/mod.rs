@@ -10,6 +10,7 @@ pub mod export;
 pub mod health;
 pub mod hold;
 pub mod migrate;
+pub mod pause;
 pub mod projects;
 pub mod provision;
 pub mod publish;
