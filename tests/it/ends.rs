@@ -107,7 +107,8 @@ async fn two_replicas_that_find_one_day_over_close_its_conversation_once() {
     assert_eq!((one.expect("what is due"), two.expect("what is due")), (1, 1), "both have seen it");
     while stack.left().await > 0 {
         let (one, two) = tokio::join!(stack.app.consumer.poll_once(), second.consumer.poll_once());
-        (one.expect("a poll"), two.expect("a poll"));
+        one.expect("a poll");
+        two.expect("a poll");
     }
     let archived = stack.archived().await;
     assert_eq!((archived.len(), archived[0].texts()), (1, vec!["m1", "m2"]));

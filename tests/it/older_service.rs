@@ -183,7 +183,8 @@ async fn messages_arriving_during_the_close() {
         tokio::join!(polled, unlock).0
     };
     let (closed, spoke) = tokio::join!(closer, speaker);
-    (closed.expect("a poll"), spoke.expect("a poll"));
+    closed.expect("a poll");
+    spoke.expect("a poll");
     stack.settle().await;
     let mut texts: Vec<String> =
         stack.archived().await.iter().flat_map(|conversation| conversation.texts()).map(str::to_owned).collect();
