@@ -21,6 +21,7 @@ mod ends;
 mod grace;
 mod head;
 mod late;
+mod midnight;
 mod older_service;
 mod outage;
 mod poison;
