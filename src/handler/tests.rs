@@ -1,4 +1,6 @@
-//! Every transition, as a table: what is stored × what happens → what is decided.
+//! What is decided, one story at a time; every transition as a table: `table.rs`.
+
+mod table;
 
 use std::time::Duration;
 
@@ -190,37 +192,6 @@ fn word(decision: &Decision) -> String {
         Decision::Forward(_) => "forward".into(),
         Decision::Wait(_) => "wait".into(),
         Decision::Reject(_) => "reject".into(),
-    }
-}
-
-#[test]
-fn every_state_meets_every_event() {
-    let heads = [None, Some(opened()), Some(in_grace()), Some(closing()), Some(closed())];
-    #[rustfmt::skip]
-    let table: [(Event, [&str; 5]); 16] = [
-        //                             none                  open                        in grace               closing   closed
-        (says(50, 50),                ["write head, append", "append",                   "write head, append",  "finish", "write head, append"]),
-        (session_opened(50),          ["nothing",            "write open, Look",         "write open, Look",    "finish", "nothing"]),
-        (session_closed(50),          ["nothing",            "write open, SessionEnded", "nothing",             "finish", "nothing"]),
-        (close(50, None),             ["nothing",            "seal, Requested",          "seal, Requested",     "finish", "nothing"]),
-        (due(50, &opened()),          ["nothing",            "nothing",                  "seal, SessionEnded",  "finish", "nothing"]),
-        (due(24 * 3600, &opened()),   ["nothing",            "seal, Idle",               "seal, SessionEnded",  "finish", "nothing"]),
-        (rates(50, 50),               ["rate alone",         "rate open",                "rate open",           "finish", "rate closed"]),
-        (window(50, Some(90)),        ["write open, Look",   "write open, Look",         "write open, SessionEnded", "finish", "write open, Look"]),
-        (window(50, None),            ["write open, Look",   "write open, Look",         "write open, SessionEnded", "finish", "write open, Look"]),
-        (takes_over(50),              ["write open, Look",   "seal, HumanTakeover",      "seal, HumanTakeover", "finish", "write open, Look"]),
-        (takes_over(40),              ["write open, Look",   "seal, HumanTakeover",      "seal, HumanTakeover", "finish", "amend"]),
-        (updates(50, "a"),            ["nothing",            "write open, Look",         "write open, SessionEnded", "finish", "amend"]),
-        (sets(50),                    ["set variable",       "set variable",             "set variable",        "finish", "set variable"]),
-        (event(50, Kind::ContactErase), ["erase",            "erase",                    "erase",               "erase",  "erase"]),
-        (event(50, Kind::ProjectUpdated(ProjectSettings::default())), ["set project"; 5]),
-        (session_known_by_its_id(50), ["wait"; 5]),
-    ];
-    for (event, expected) in table {
-        for (head, expected) in heads.iter().zip(expected) {
-            let seen = Seen { head: head.clone(), ..Seen::default() };
-            assert_eq!(word(&decide(&seen, &event, &POLICY)), expected, "{:?} on {head:?}", event.kind);
-        }
     }
 }
 
