@@ -19,6 +19,7 @@ pub mod handler;
 
 pub mod archive;
 pub mod hot;
+pub mod outbox;
 
 pub mod consumer;
 pub mod pipeline;

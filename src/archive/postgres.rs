@@ -118,6 +118,15 @@ impl PostgresArchive {
         Ok(version)
     }
 
+    /// Other connections to the same schema, so that whoever uses them never waits for those of the archive. Connects at
+    /// the first use.
+    pub fn pool_beside(&self, connections: u32) -> PgPool {
+        PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(self.pool.options().get_acquire_timeout())
+            .connect_lazy_with(self.connect.clone())
+    }
+
     /// Closes the connections, after what is under way has ended.
     pub async fn close(&self) {
         self.pool.close().await;

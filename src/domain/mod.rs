@@ -6,6 +6,7 @@
 mod conversation;
 mod ids;
 mod message;
+mod notice;
 mod policy;
 
 pub use conversation::{
@@ -13,4 +14,5 @@ pub use conversation::{
 };
 pub use ids::{ConversationId, EventId, Sequence, Thread, ThreadKey};
 pub use message::{Attachment, Direction, Message, SenderType};
+pub use notice::{Notice, NoticeId, NoticeKind, Rated};
 pub use policy::Policy;

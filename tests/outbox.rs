@@ -1,0 +1,15 @@
+//! Stories of the outbox and the relay against a real PostgreSQL, given by `DATABASE_URL`; each in a schema of its own.
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::unwrap_used)] // how a test fails, and what it may read
+
+#[path = "outbox/breaker.rs"]
+mod breaker;
+#[path = "outbox/house.rs"]
+mod house;
+#[path = "outbox/lanes.rs"]
+mod lanes;
+#[path = "outbox/operators.rs"]
+mod operators;
+#[path = "outbox/plan.rs"]
+mod plan;
+#[path = "outbox/writing.rs"]
+mod writing;
