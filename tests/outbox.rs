@@ -11,5 +11,9 @@ mod lanes;
 mod operators;
 #[path = "outbox/plan.rs"]
 mod plan;
+#[path = "outbox/relay.rs"]
+mod relay;
+#[path = "outbox/simulation.rs"]
+mod simulation;
 #[path = "outbox/writing.rs"]
 mod writing;

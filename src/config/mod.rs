@@ -4,6 +4,7 @@
 
 mod metrics;
 mod reader;
+mod sinks;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -12,6 +13,7 @@ use crate::{consumer::Limits, domain::Policy};
 pub use metrics::{HealthConfig, MetricsConfig, PushConfig};
 use reader::Reader;
 pub use reader::{Fault, Faults, Secret};
+pub use sinks::{DatalakeNames, EgressConfig, QueueShape, SecretRef, SinkConfig, SinksConfig, Target};
 
 /// One setting, as `--help` and the README show it.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +74,7 @@ settings! {
     OTLP_TIMEOUT = "OTEL_EXPORTER_OTLP_TIMEOUT", "milliseconds", "10000", "how long a push may take";
     OTLP_INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL", "milliseconds", "60000", "how often metrics are pushed";
     SERVICE_NAME = "OTEL_SERVICE_NAME", "", "conversationd", "who pushes, as its metrics say";
+    SINKS_FILE = "CONVERSATIOND_SINKS_FILE", "", "off", "TOML file of the outside systems that are told what happens; infra/sinks.example.toml shows all of it";
     RESOURCE = "OTEL_RESOURCE_ATTRIBUTES", "", "none", "more about who pushes: name=value,name=value";
 }
 
@@ -159,6 +162,8 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// Where the daemon writes how it is.
     pub health_file: Option<PathBuf>,
+    /// Outside systems that are told what happens; none without a file.
+    pub sinks: Option<SinksConfig>,
 }
 
 /// SQS keeps a message for at most this long, in the queue and in the dead-letter queue each.
@@ -311,6 +316,7 @@ impl Config {
             delete_linger: Duration::from_millis(reader.number(DELETE_LINGER, 0, 1000)),
             metrics: MetricsConfig::read_with(&mut reader),
             health_file: reader.optional(HEALTH_FILE).map(PathBuf::from),
+            sinks: SinksConfig::read_with(&mut reader),
         };
         config.cross_check(&mut reader);
         reader.end(config)
