@@ -3,14 +3,20 @@
 
 #[path = "outbox/breaker.rs"]
 mod breaker;
+#[path = "outbox/datalake.rs"]
+mod datalake;
 #[path = "outbox/house.rs"]
 mod house;
 #[path = "outbox/lanes.rs"]
 mod lanes;
+#[path = "outbox/listener.rs"]
+mod listener;
 #[path = "outbox/operators.rs"]
 mod operators;
 #[path = "outbox/plan.rs"]
 mod plan;
+#[path = "outbox/receivers.rs"]
+mod receivers;
 #[path = "outbox/relay.rs"]
 mod relay;
 #[path = "outbox/simulation.rs"]
