@@ -7,6 +7,10 @@ mod content;
 mod faults;
 #[path = "archive/house.rs"]
 mod house;
+#[path = "archive/life.rs"]
+mod life;
+#[path = "archive/statistics.rs"]
+mod statistics;
 
 use conversationd::archive::{Archive, Filter};
 use conversationd::domain::{Close, CloseReason, Stretch};
@@ -19,7 +23,7 @@ async fn closing_again_changes_nothing_and_says_the_same() {
         let first = house.write(&record, &messages, false, Some(&close())).await.expect("close");
         let row = house.archive.conversation(record.id).await.expect("read").expect("row");
 
-        let other = Close { reason: CloseReason::Operator, at: noon(), resolution: None, detail: None };
+        let other = Close::new(noon(), CloseReason::Operator);
         let again = house.write(&record, &messages, false, Some(&other)).await.expect("close again");
 
         assert_eq!(again, first);
@@ -93,7 +97,7 @@ async fn whatever_step_a_crash_follows_the_next_one_ends_the_same() {
 
             let summary = house.write(&record, &messages, false, Some(&close)).await.expect("redo");
             assert_eq!((summary.message_count, summary.content_hash), (6, hash(&messages)));
-            house.script("delete from message; delete from conversation").await;
+            house.script("truncate conversation cascade").await;
         }
     })
     .await;

@@ -1,6 +1,8 @@
 //! What users of other consumers suffer from, each as a story on the model queue: poison, outages, lost answers, restarts.
 #![allow(clippy::expect_used)] // a test may panic
 
+#[path = "consumer/midnight.rs"]
+mod midnight;
 mod model;
 
 use std::{sync::Arc, time::Duration};
@@ -98,8 +100,19 @@ async fn one_message_that_always_fails_is_one_dead_letter_and_its_neighbours_go_
 
 #[tokio::test(start_paused = true)]
 async fn an_hour_without_the_hot_store_makes_no_dead_letter_and_burns_few_receipts() {
-    let hot =
-        ["heads", "head_open", "head_closing", "head_closed", "put", "page", "due", "last_received", "holds", "charge"];
+    let hot = [
+        "heads",
+        "head_open",
+        "head_closing",
+        "head_closed",
+        "put",
+        "page",
+        "due",
+        "last_received",
+        "overtook",
+        "rows",
+        "charge",
+    ];
     outage(&hot).await;
 }
 

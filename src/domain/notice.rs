@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Close, ConversationId, EventId, Record, Thread, ids::NAMESPACE};
+use super::{Close, ConversationId, EventId, Rating, RatingKind, Record, Thread, ids::NAMESPACE};
 
 /// An alert of one rule about one subject is told once in this time.
 const ALERT_WINDOW: i64 = 3600;
@@ -98,28 +98,13 @@ impl fmt::Debug for Notice {
     }
 }
 
-/// How a contact rated a conversation.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rated<'a> {
-    /// The event that brought it.
-    pub event: EventId,
-    /// `csat` or `nps`.
-    pub scale: &'a str,
-    /// The score: 1 to 5, or 0 to 10.
-    pub score: u8,
-    /// In the contact's words.
-    pub comment: Option<&'a str>,
-    /// When it was given.
-    pub at: DateTime<Utc>,
-}
-
 impl Notice {
-    /// Tells `content` of a conversation. `discriminator` tells it from others of its kind there, and is the same for
-    /// every copy: an event id, or nothing for what happens once.
+    /// Tells `content` of a conversation of `thread`, or of the thread alone. `discriminator` tells it from others of its
+    /// kind there, and is the same for every copy: an event id, or nothing for what happens once.
     pub fn of(
         kind: NoticeKind,
         thread: &Thread,
-        conversation: ConversationId,
+        conversation: Option<ConversationId>,
         discriminator: &str,
         occurred_at: DateTime<Utc>,
         mut content: Map<String, Value>,
@@ -133,20 +118,26 @@ impl Notice {
                 content.insert(name.into(), json!(value));
             }
         }
-        let person = match &thread.contact {
-            Some(contact) => derived(&["contact", &thread.project, contact]),
-            None => derived(&["thread", thread.key().as_str()]),
-        };
+        let contact_lane = Self::contact_lane(thread);
+        let conversation_lane = conversation.map_or(contact_lane, |conversation| conversation.0);
         Self {
-            id: NoticeId(derived(&["notice", &conversation.to_string(), kind.as_str(), discriminator])),
+            id: NoticeId(derived(&["notice", &conversation_lane.to_string(), kind.as_str(), discriminator])),
             kind,
             project: Some(thread.project.clone()),
-            conversation: Some(conversation),
-            conversation_lane: conversation.0,
-            contact_lane: person,
+            conversation,
+            conversation_lane,
+            contact_lane,
             occurred_at,
             about: None,
             content,
+        }
+    }
+
+    /// The lane of everything told of a contact, in all channels of its project.
+    pub fn contact_lane(thread: &Thread) -> Uuid {
+        match &thread.contact {
+            Some(contact) => derived(&["contact", &thread.project, contact]),
+            None => derived(&["thread", thread.key().as_str()]),
         }
     }
 
@@ -156,8 +147,10 @@ impl Notice {
         content.insert("ended_at".into(), json!(written(close.at)));
         content.insert("close_reason".into(), json!(close.reason.as_str()));
         content.insert("resolution".into(), json!(close.resolution));
+        content.insert("topic".into(), json!(close.topic));
+        content.insert("subtopic".into(), json!(close.subtopic));
         content.insert("message_count".into(), json!(messages));
-        Self::of(NoticeKind::Closed, thread, record.id, "", close.at, content)
+        Self::of(NoticeKind::Closed, thread, Some(record.id), "", close.at, content)
     }
 
     /// More of the conversation is in the archive: `added`, the first of them being `first`, of `messages` now. `late` when
@@ -175,32 +168,28 @@ impl Notice {
         content.insert("messages_added".into(), json!(added));
         content.insert("message_count".into(), json!(messages));
         content.insert("arrived_after_close".into(), json!(late));
-        Self::of(NoticeKind::Archived, thread, record.id, &first.to_string(), at, content)
+        Self::of(NoticeKind::Archived, thread, Some(record.id), &first.to_string(), at, content)
     }
 
-    /// The contact rated the conversation.
-    pub fn rated(thread: &Thread, record: &Record, ended_at: Option<DateTime<Utc>>, rated: &Rated<'_>) -> Self {
-        let mut content = of_record(record);
+    /// The contact rated the conversation (`record`, if it belongs to one; `ended_at` once that is closed): a score, or the
+    /// answer to a question of the publisher's own.
+    pub fn rated(thread: &Thread, record: Option<&Record>, ended_at: Option<DateTime<Utc>>, rating: &Rating) -> Self {
+        let mut content = record.map(of_record).unwrap_or_default();
         content.insert("ended_at".into(), json!(ended_at.map(written)));
-        content.insert("rating".into(), json!(rated.scale));
-        content.insert("score".into(), json!(rated.score));
-        content.insert("comment".into(), json!(rated.comment));
-        Self::of(NoticeKind::Rated, thread, record.id, &rated.event.to_string(), rated.at, content)
-    }
-
-    /// A publisher's own event about the conversation.
-    pub fn custom(
-        thread: &Thread,
-        record: &Record,
-        event: EventId,
-        key: &str,
-        value: Value,
-        at: DateTime<Utc>,
-    ) -> Self {
-        let mut content = of_record(record);
-        content.insert("key".into(), json!(key));
-        content.insert("value".into(), value);
-        Self::of(NoticeKind::Custom, thread, record.id, &event.to_string(), at, content)
+        if rating.agent_id.is_some() {
+            content.insert("agent_id".into(), json!(rating.agent_id));
+        }
+        content.insert("rating".into(), json!(rating.kind.as_str()));
+        content.insert("key".into(), json!(rating.key));
+        content.insert("value".into(), json!(rating.value));
+        content.insert("score".into(), json!(rating.score));
+        content.insert("comment".into(), json!(rating.comment));
+        let kind = match rating.kind {
+            RatingKind::Csat | RatingKind::Nps => NoticeKind::Rated,
+            RatingKind::Custom => NoticeKind::Custom,
+        };
+        let discriminator = rating.event_id.to_string();
+        Self::of(kind, thread, record.map(|record| record.id), &discriminator, rating.answered_at, content)
     }
 
     /// `rule` found something about `subject` (a sink, a queue; never a person) at `at`. The same within an hour is one.
@@ -248,6 +237,8 @@ fn of_record(record: &Record) -> Map<String, Value> {
     content.insert("started_at".into(), json!(written(record.opened_at)));
     content.insert("agent_id".into(), json!(record.agent_id));
     content.insert("contact_name".into(), json!(record.contact_name));
+    content.insert("tags".into(), json!(record.details.tags));
+    content.insert("has_chats_room".into(), json!(record.details.has_chats_room));
     content
 }
 
@@ -273,7 +264,7 @@ mod tests {
 
     fn told(kind: NoticeKind, contact: &str, conversation: u128, discriminator: &str) -> Notice {
         let id = ConversationId(Uuid::from_u128(conversation));
-        Notice::of(kind, &thread(contact), id, discriminator, at(0), Map::new())
+        Notice::of(kind, &thread(contact), Some(id), discriminator, at(0), Map::new())
     }
 
     #[test]

@@ -12,15 +12,20 @@ pub(super) enum Name {
     SessionOpened,
     SessionClosed,
     ConversationClose,
+    ConversationUpdate,
+    ConversationWindow,
+    SurveyCsat,
+    SurveyNps,
+    StateSet,
+    StateDelete,
+    ProjectUpdated,
+    ContactErase,
     Due,
 }
 
 /// Names of the contract that this version does not handle.
-const UNSUPPORTED: [&str; 18] = [
-    "contact.erase",
+const UNSUPPORTED: [&str; 10] = [
     "conversation.get_context",
-    "conversation.update",
-    "conversation.window",
     "crm.contact_updated",
     "crm.linked",
     "get_context",
@@ -30,11 +35,6 @@ const UNSUPPORTED: [&str; 18] = [
     "get_stats",
     "list_conversations",
     "list_crm_links",
-    "project.updated",
-    "state.delete",
-    "state.set",
-    "survey.csat",
-    "survey.nps",
 ];
 
 impl Name {
@@ -50,16 +50,21 @@ impl Name {
             "session.opened" | "session_opened" | "conversation.session_opened" => Ok(Self::SessionOpened),
             "session.closed" | "session_closed" | "conversation.session_closed" => Ok(Self::SessionClosed),
             "conversation.close" => Ok(Self::ConversationClose),
+            "conversation.update" => Ok(Self::ConversationUpdate),
+            "conversation.window" => Ok(Self::ConversationWindow),
+            "survey.csat" => Ok(Self::SurveyCsat),
+            "survey.nps" => Ok(Self::SurveyNps),
+            "state.set" => Ok(Self::StateSet),
+            "state.delete" => Ok(Self::StateDelete),
+            "project.updated" => Ok(Self::ProjectUpdated),
+            "contact.erase" => Ok(Self::ContactErase),
             "due" => Ok(Self::Due),
-            name if UNSUPPORTED.contains(&name) => Err(unsupported("event_type")),
+            name if UNSUPPORTED.contains(&name) => {
+                Err(Rejection::field(Code::UnsupportedEventType, "event_type", "is not handled by this version"))
+            }
             _ => Err(Rejection::field(Code::UnknownEventType, "event_type", "is not a name of the contract")),
         }
     }
-}
-
-/// What `field` asks for is in the contract, but not in this version.
-pub(super) fn unsupported(field: &'static str) -> Rejection {
-    Rejection::field(Code::UnsupportedEventType, field, "is not handled by this version")
 }
 
 #[cfg(test)]
@@ -81,6 +86,14 @@ mod tests {
             ("session_closed", Name::SessionClosed),
             ("conversation.session_closed", Name::SessionClosed),
             ("conversation.close", Name::ConversationClose),
+            ("conversation.update", Name::ConversationUpdate),
+            ("conversation.window", Name::ConversationWindow),
+            ("survey.csat", Name::SurveyCsat),
+            ("survey.nps", Name::SurveyNps),
+            ("state.set", Name::StateSet),
+            ("state.delete", Name::StateDelete),
+            ("project.updated", Name::ProjectUpdated),
+            ("contact.erase", Name::ContactErase),
             ("due", Name::Due),
         ] {
             assert_eq!(Name::parse(name), Ok(parsed), "{name}");

@@ -15,11 +15,7 @@ const KEY_LIMIT: usize = 2_000;
 /// # Errors
 /// A part is missing, of another type or too long; with a `conversation_id`, contact and channel may be missing.
 pub(super) fn read(data: &mut Fields) -> Result<(Thread, ThreadKey), Rejection> {
-    let mut project = data.id("project_uuid", ID_LIMIT)?;
-    if project.is_none() {
-        project = data.id("tenant_id", ID_LIMIT)?;
-    }
-    let project = required(project, "project_uuid")?;
+    let project = project(data)?;
     let conversation = data.id("conversation_id", ID_LIMIT)?;
     let mut contact = data.id("contact_urn", URN_LIMIT)?;
     let mut channel = data.id("channel_uuid", ID_LIMIT)?;
@@ -35,6 +31,54 @@ pub(super) fn read(data: &mut Fields) -> Result<(Thread, ThreadKey), Rejection> 
         return Err(Rejection::field(Code::TooLong, field, reason));
     }
     Ok((thread, key))
+}
+
+/// Reads a thread of which only the project must be named: what happens to a session is known by the session's id.
+///
+/// # Errors
+/// No project, a part of another type or too long, or a contact without a channel.
+pub(super) fn read_of_session(data: &mut Fields) -> Result<(Thread, ThreadKey), Rejection> {
+    if ["conversation_id", "contact_urn", "channel_uuid"].iter().any(|field| data.has(field)) {
+        return read(data);
+    }
+    let thread = project_alone(project(data)?);
+    let key = thread.key();
+    Ok((thread, key))
+}
+
+/// Reads an event of a whole project.
+///
+/// # Errors
+/// No project, or one of another type or too long.
+pub(super) fn read_of_project(data: &mut Fields) -> Result<(Thread, ThreadKey), Rejection> {
+    let thread = project_alone(project(data)?);
+    let key = thread.key();
+    Ok((thread, key))
+}
+
+/// Reads an event of a contact, on whatever channel.
+///
+/// # Errors
+/// No project or contact, or one of another type or too long.
+pub(super) fn read_of_contact(data: &mut Fields) -> Result<(Thread, ThreadKey), Rejection> {
+    let project = project(data)?;
+    let contact = Some(required(data.id("contact_urn", URN_LIMIT)?, "contact_urn")?);
+    let thread = Thread { contact, ..project_alone(project) };
+    let key = thread.key();
+    Ok((thread, key))
+}
+
+/// A project, and no thread of it in particular.
+pub(super) fn project_alone(project: String) -> Thread {
+    Thread { project, contact: None, channel: None, conversation: None }
+}
+
+fn project(data: &mut Fields) -> Result<String, Rejection> {
+    let mut project = data.id("project_uuid", ID_LIMIT)?;
+    if project.is_none() {
+        project = data.id("tenant_id", ID_LIMIT)?;
+    }
+    required(project, "project_uuid")
 }
 
 /// Writes the envelope of an event called `name` that happened in `thread`.

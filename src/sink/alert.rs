@@ -61,6 +61,6 @@ mod tests {
     fn an_alert_names_its_rule_and_nobody_can_mention_the_channel_by_it() {
         let alert = Notice::alert_of_sink("sink_paused", "<!channel>", "refused our key", noon());
         assert_eq!(text(&alert), "*sink_paused* &lt;!channel&gt;: refused our key");
-        assert!(!text(&rated("csat", 1)).contains("5511"));
+        assert!(!text(&rated(crate::domain::RatingKind::Csat, 1)).contains("5511"));
     }
 }

@@ -70,7 +70,7 @@ pub(super) fn datalake(notice: &Notice, names: &DatalakeNames) -> Option<Datalak
             (key.clone(), notice.number("score")?.to_string()) // 0 is a score
         }
         NoticeKind::Closed => (names.closed.clone(), resolution(notice.number("resolution")).to_owned()),
-        NoticeKind::Custom => (notice.text("key")?.to_owned(), as_text(notice.content.get("value")?)),
+        NoticeKind::Custom => (notice.text("key")?.to_owned(), notice.text("value")?.to_owned()),
         _ => return None,
     };
     let owned = |name: &str| notice.text(name).map(str::to_owned);
@@ -122,10 +122,6 @@ pub(super) fn resolution(resolution: Option<u64>) -> &'static str {
     }
 }
 
-fn as_text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
 fn moment(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
@@ -138,7 +134,9 @@ fn to_the_second(text: &str) -> Option<String> {
 #[cfg(test)]
 pub(super) mod testing {
     use super::*;
-    use crate::domain::{Close, CloseReason, ConversationId, EventId, Rated, Record, Thread};
+    use crate::domain::{
+        Close, CloseReason, ConversationId, Details, EventId, Rating, RatingKind, Record, Sequence, Thread,
+    };
     use uuid::Uuid;
 
     pub(in crate::sink) fn noon() -> DateTime<Utc> {
@@ -162,23 +160,43 @@ pub(super) mod testing {
             contact_name: Some("Ana <b>".into()),
             agent_id: None,
             previous: None,
+            details: Details::default(),
         }
     }
 
     pub(in crate::sink) fn closed() -> Notice {
-        let close = Close { at: noon(), reason: CloseReason::Idle, resolution: Some(0), detail: None };
+        let close = Close {
+            at: noon(),
+            reason: CloseReason::Idle,
+            resolution: Some(0),
+            detail: None,
+            topic: None,
+            subtopic: None,
+        };
         Notice::closed(&thread(), &record(), &close, 12)
     }
 
-    pub(in crate::sink) fn rated(scale: &str, score: u8) -> Notice {
-        let event = EventId(Uuid::from_u128(2));
-        Notice::rated(&thread(), &record(), None, &Rated { event, scale, score, comment: None, at: noon() })
+    pub(in crate::sink) fn rated(kind: RatingKind, score: u8) -> Notice {
+        let rating = Rating {
+            event_id: EventId(Uuid::from_u128(2)),
+            kind,
+            key: "stars".into(),
+            value: score.to_string(),
+            score: (kind != RatingKind::Custom).then_some(score),
+            comment: None,
+            agent_id: None,
+            answered_at: noon(),
+            received_at: noon(),
+            sequence: Sequence(1),
+        };
+        Notice::rated(&thread(), Some(&record()), None, &rating)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{testing::*, *};
+    use crate::domain::RatingKind;
 
     fn names() -> DatalakeNames {
         DatalakeNames { event: "e".into(), csat: "weni_csat".into(), nps: "weni_nps".into(), closed: "c".into() }
@@ -199,14 +217,15 @@ mod tests {
             })
         );
         assert_eq!(group, "channel:whatsapp:5511999990000");
-        assert_eq!(billing(&rated("csat", 5)), None);
+        assert_eq!(billing(&rated(RatingKind::Csat, 5)), None);
     }
 
     #[test]
     fn weni_nps_zero_kept() {
-        let event = datalake(&rated("nps", 0), &names()).expect("an event");
+        let event = datalake(&rated(RatingKind::Nps, 0), &names()).expect("an event");
         assert_eq!((event.key.as_str(), event.value.as_str()), ("weni_nps", "0"));
-        assert_eq!(datalake(&rated("stars", 5), &names()), None);
+        let custom = datalake(&rated(RatingKind::Custom, 5), &names()).expect("an event");
+        assert_eq!((custom.key.as_str(), custom.value.as_str()), ("stars", "5"));
     }
 
     #[test]

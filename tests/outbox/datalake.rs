@@ -7,7 +7,7 @@ use std::{
 };
 
 use conversationd::{
-    domain::{ConversationId, EventId, Notice, NoticeKind, Rated, Record, Thread},
+    domain::{ConversationId, Details, EventId, Notice, NoticeKind, Rating, RatingKind, Record, Sequence, Thread},
     sink::{
         Dispatch, Outcome, Sink,
         datalake_wire::{InsertEventData, Kind, TypedValue, ValueType},
@@ -83,9 +83,21 @@ fn rated(score: u8) -> Notice {
         contact_name: None,
         agent_id: Some("agent".into()),
         previous: None,
+        details: Details::default(),
     };
-    let event = EventId(Uuid::from_u128(u128::from(score)));
-    Notice::rated(&thread, &record, None, &Rated { event, scale: "nps", score, comment: None, at: noon() })
+    let rating = Rating {
+        event_id: EventId(Uuid::from_u128(u128::from(score))),
+        kind: RatingKind::Nps,
+        key: "weni_nps".into(),
+        value: score.to_string(),
+        score: Some(score),
+        comment: None,
+        agent_id: None,
+        answered_at: noon(),
+        received_at: noon(),
+        sequence: Sequence(1),
+    };
+    Notice::rated(&thread, Some(&record), None, &rating)
 }
 
 async fn send(sink: &Arc<dyn Sink>, notice: &Notice) -> Outcome {

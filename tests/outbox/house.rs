@@ -70,7 +70,7 @@ pub fn notice(conversation: u128, event: u32) -> Notice {
     };
     let content = Map::from_iter([("event".to_owned(), json!(event))]);
     let id = ConversationId(Uuid::from_u128(0xC000 + conversation));
-    Notice::of(NoticeKind::Updated, &thread, id, &event.to_string(), noon(), content)
+    Notice::of(NoticeKind::Updated, &thread, Some(id), &event.to_string(), noon(), content)
 }
 
 pub fn noon() -> DateTime<Utc> {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::QueueConfig,
-    domain::{Conversation, ConversationId, DueReason, Head, Sequence, Thread},
+    domain::{CloseReason, Conversation, ConversationId, DueReason, Head, Sequence, Thread},
     event::{self, ConversationClose, Raw},
     hot::HotStore,
     operate::{
@@ -84,7 +84,13 @@ pub(super) async fn run(
             None => bail!("conversation {id} is no longer in the hot store; look at it with `conversations show {id}`"),
         },
     };
-    let close = ConversationClose { resolution: None, reason: arguments.reason.clone(), conversation_id: Some(id) };
+    let close = ConversationClose {
+        resolution: None,
+        reason: arguments.reason.clone(),
+        topic: None,
+        subtopic: None,
+        conversation_id: Some(id),
+    };
     let body = event::conversation_close::to_body(&head.thread, &close);
     if let Err(rejection) = event::decode(&raw(&body, &head.group_id)) {
         eprintln!("conversationd: the daemon would not take this: {rejection}");
@@ -186,9 +192,12 @@ pub(super) async fn preview(arguments: &Arguments, hot: &dyn HotStore) -> anyhow
 
 fn upcoming(head: &Head, mask: Mask) -> Option<Upcoming> {
     let why = match &head.conversation {
-        Conversation::Open(open) => match open.due.reason {
-            DueReason::SessionEnded => "closes: its session ended",
-            DueReason::Look => "closes if idle",
+        Conversation::Open(open) => match (open.due.reason, open.ended_by(open.due.at).map(|end| end.reason)) {
+            (_, Some(CloseReason::DayEnded)) => "closes: its day ends",
+            (_, Some(CloseReason::WindowEnded)) => "closes: its window ends",
+            (_, Some(CloseReason::HumanTakeover)) => "closes: a person took over",
+            (DueReason::SessionEnded, _) => "closes: its session ended",
+            (DueReason::Look, _) => "closes if idle or too old",
         },
         Conversation::Closing(_) => "close to be finished",
         Conversation::Closed(_) => return None,

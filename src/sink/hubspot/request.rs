@@ -15,7 +15,9 @@ pub(super) fn contact(notice: &Notice) -> Option<Value> {
     let key = key(notice)?;
     let mut properties = Map::new();
     properties.insert("conversationd_contact_key".into(), json!(key));
-    properties.insert("conversationd_last_conversation_id".into(), json!(notice.text("conversation_id")?));
+    if let Some(conversation) = notice.text("conversation_id") {
+        properties.insert("conversationd_last_conversation_id".into(), json!(conversation));
+    }
     match notice.kind {
         NoticeKind::Rated => {
             let score = notice.number("score")?.to_string();
@@ -105,6 +107,7 @@ fn cut(text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::RatingKind;
     use crate::sink::shape::testing::{closed, rated};
 
     #[test]
@@ -119,13 +122,17 @@ mod tests {
 
     #[test]
     fn every_property_is_a_text() {
-        for value in [contact(&closed()), contact(&rated("csat", 5)), contact(&rated("nps", 0)), Some(note(&closed()))]
-        {
+        for value in [
+            contact(&closed()),
+            contact(&rated(RatingKind::Csat, 5)),
+            contact(&rated(RatingKind::Nps, 0)),
+            Some(note(&closed())),
+        ] {
             let properties = value.expect("a request")["inputs"][0]["properties"].clone();
             assert!(properties.as_object().is_some_and(|all| all.values().all(Value::is_string)), "{properties}");
         }
         assert_eq!(
-            contact(&rated("nps", 0)).expect("a request")["inputs"][0]["properties"]["conversationd_last_nps"],
+            contact(&rated(RatingKind::Nps, 0)).expect("a request")["inputs"][0]["properties"]["conversationd_last_nps"],
             "0"
         );
     }
