@@ -56,6 +56,11 @@ enum Command {
     /// Everything that changes something is a dry run unless --yes. Groups and bodies are masked unless --reveal.
     #[command(subcommand)]
     Dlq(operate::dlq::Command),
+    /// Look at what outside systems are told: sinks, what waits, what was given up; and the ways on.
+    ///
+    /// Everything that changes dispatches is a dry run unless --yes. Contents are hidden unless --reveal.
+    #[command(subcommand)]
+    Outbox(operate::outbox::Command),
     /// Check everything the daemon depends on, and say what to do.
     ///
     /// Settings, queues, table, archive, clocks: looks at all of them, changes nothing. Exit code 0 when there is no fault
@@ -104,6 +109,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Conversations(command) => return operate::conversations::run(&command, environment).await,
         Command::Projects(command) => return operate::projects::run(&command, environment).await,
         Command::Dlq(command) => return operate::dlq::run(&command, environment).await,
+        Command::Outbox(command) => return operate::outbox::run(&command, environment).await,
         Command::Doctor(arguments) => return operate::doctor::run(&arguments, environment).await,
         Command::Health(arguments) => return operate::health::run(&arguments, &HealthConfig::read(environment)?),
     }
