@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{ArchiveError, PostgresArchive, columns, postgres::MIGRATIONS, session::within};
 use crate::domain::{ConversationId, EventId, Message, Sequence};
 
-const CONVERSATION: &str = "
+pub(super) const CONVERSATION: &str = "
     select id, project, contact, channel, external_id, agent_id, contact_name, opened_at, closed_at, close_reason,
            close_detail, resolution, topic, subtopic, title, tags, participants, metadata, customer_info,
            window_external_id, window_start, window_end, ticket, has_chats_room, csat, nps, variables,
@@ -293,7 +293,7 @@ impl PostgresArchive {
         })
     }
 
-    async fn rows<T>(&self, mut query: QueryBuilder<Postgres>) -> Result<Vec<T>, ArchiveError>
+    pub(super) async fn rows<T>(&self, mut query: QueryBuilder<Postgres>) -> Result<Vec<T>, ArchiveError>
     where
         T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {

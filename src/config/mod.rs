@@ -4,6 +4,7 @@
 
 mod metrics;
 mod reader;
+mod receipt;
 mod sinks;
 
 use std::{path::PathBuf, time::Duration};
@@ -13,6 +14,7 @@ use crate::{consumer::Limits, domain::Policy};
 pub use metrics::{HealthConfig, MetricsConfig, PushConfig};
 use reader::Reader;
 pub use reader::{Fault, Faults, Secret};
+pub use receipt::ReceiptConfig;
 pub use sinks::{DatalakeNames, EgressConfig, QueueShape, SecretRef, SinkConfig, SinksConfig, Target};
 
 /// One setting, as `--help` and the README show it.
@@ -46,6 +48,7 @@ settings! {
     DATABASE_URL = "DATABASE_URL", "", "required", "PostgreSQL URL of the archive (secret)";
     DATABASE_SCHEMA = "CONVERSATIOND_DATABASE_SCHEMA", "", "public", "schema of the archive's tables";
     DATABASE_CONNECTIONS = "CONVERSATIOND_DATABASE_CONNECTIONS", "connections", "8", "pool size: closes that run at once";
+    RECEIPT_KEY = "CONVERSATIOND_RECEIPT_KEY", "", "none", "key that receipts of erasures are signed with (secret), 32 characters at least; `conversationd erase` alone needs it";
     SENTRY_DSN = "SENTRY_DSN", "", "off", "where errors are reported (secret); nothing personal is sent";
     LOG_FORMAT = "CONVERSATIOND_LOG_FORMAT", "", "json", "json, or pretty for people";
     LOG = "CONVERSATIOND_LOG", "", "info", "what is logged: a level, or directives such as conversationd=debug";

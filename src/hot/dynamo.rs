@@ -34,8 +34,8 @@ const BATCH_WRITE_ITEMS: usize = 25;
 /// The table.
 #[derive(Clone, Debug)]
 pub struct DynamoStore {
-    client: Client,
-    table: String,
+    pub(super) client: Client,
+    pub(super) table: String,
     ttl: TimeDelta,
 }
 
@@ -390,7 +390,7 @@ fn incomplete() -> HotError {
 /// Codes say what went wrong; messages may quote keys, which name people, and stay out.
 ///
 /// Only a request that is wrong in itself is refused. A missing table or permission is an outage: it is nobody's message's fault.
-fn error<E: ProvideErrorMetadata, R>(failure: SdkError<E, R>) -> HotError {
+pub(super) fn error<E: ProvideErrorMetadata, R>(failure: SdkError<E, R>) -> HotError {
     match failure.code() {
         Some(code @ "ValidationException") => HotError::Refused(code.to_owned()),
         Some(code) => HotError::Unavailable(code.to_owned()),

@@ -8,6 +8,7 @@ mod dynamo;
 mod item;
 mod known;
 mod rows;
+mod sweep;
 
 use std::{
     collections::HashMap,
@@ -29,6 +30,7 @@ pub use dead_letters::{DeadLetter, DeadLetters, Settled, Settlement};
 pub use dynamo::DynamoStore;
 pub use item::{DUE_INDEX, DUE_SHARDS};
 pub use rows::Row;
+pub use sweep::{ItemKey, Sought, SweepPlace, Swept, SweptPage};
 
 /// A message on its way into a conversation.
 #[derive(Clone, Debug)]

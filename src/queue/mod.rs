@@ -22,7 +22,7 @@ use crate::{
 
 pub use dead_letter::{NOTE, Note};
 pub use fifo_id::fifo_id;
-pub use leases::Leases;
+pub use leases::{Asked, Leases};
 pub use sqs::{SqsClients, SqsQueue};
 
 /// Deliveries one receive returns at most, and entries of one batch call (SQS's limits).

@@ -17,7 +17,8 @@ use conversationd::{
 
 use super::{
     mutant::Mutant,
-    world::{Link, State, Unanswered, short},
+    witness::{self, About},
+    world::{Doing, Link, State, Unanswered, short},
 };
 
 /// PostgreSQL ends a transaction that is left alone for this long.
@@ -74,7 +75,7 @@ impl Archive for ModelArchive {
         });
         let id = id.await.map_err(unavailable)?;
         let written = Written::default();
-        Ok(Box::new(ModelTransaction { link: self.0.clone(), id, locked: None, written }))
+        Ok(Box::new(ModelTransaction { link: self.0.clone(), id, thread: None, locked: None, written }))
     }
 
     async fn rate_alone(&self, _: &Thread, rating: &Rating) -> Result<(), ArchiveError> {
@@ -103,6 +104,7 @@ impl Archive for ModelArchive {
 struct ModelTransaction {
     link: Link,
     id: u64,
+    thread: Option<ThreadKey>,
     locked: Option<ConversationId>,
     written: Written,
 }
@@ -114,6 +116,12 @@ struct Written {
     ratings: Vec<EventId>,
     changes: Vec<Changes>,
     variables: Option<Vec<Variable>>,
+}
+
+impl ModelTransaction {
+    fn doing(&self, what: &'static str) -> Option<Doing> {
+        self.link.doing(what, |_| self.thread.iter().cloned().map(About::Thread).collect())
+    }
 }
 
 impl Drop for ModelTransaction {
@@ -134,6 +142,8 @@ impl Transaction for ModelTransaction {
         let (id, transaction, key) = (record.id, self.id, thread.key());
         let waited = self.link.world.elapsed();
         self.locked = Some(id);
+        self.thread = Some(key.clone());
+        let _doing = self.doing("lock");
         loop {
             let key = key.clone();
             let locked = self.link.io("lock", true, move |state: &mut State, now| {
@@ -166,6 +176,7 @@ impl Transaction for ModelTransaction {
     ) -> Result<Vec<EventId>, ArchiveError> {
         let (id, transaction) = (record.id, self.id);
         let events: Vec<EventId> = messages.iter().map(|message| message.event_id).collect();
+        let _doing = self.doing("insert");
         let mine: BTreeSet<EventId> = self.written.inserted.iter().copied().collect();
         let inserted = self.link.io("insert", true, move |state: &mut State, now| {
             if !touch(state, id, transaction, now) {
@@ -221,12 +232,14 @@ impl Transaction for ModelTransaction {
     async fn finish(mut self: Box<Self>, record: &Record, close: Option<&Close>) -> Result<Summary, ArchiveError> {
         let (id, transaction) = (record.id, self.id);
         let (closed_at, written) = (close.map(|close| close.at), std::mem::take(&mut self.written));
+        let _doing = self.doing("commit");
         let summary = self.link.io("commit", true, move |state: &mut State, now| {
             if !touch(state, id, transaction, now) {
                 return None;
             }
             let summary = commit(state, id, closed_at, written);
             state.archive.locks.remove(&id);
+            witness::archived(state, now);
             Some(summary)
         });
         summary.await.map_err(unavailable)?.ok_or_else(rolled_back)
