@@ -51,6 +51,8 @@ create table outbox_notice (
 
 create index outbox_notice_contact on outbox_notice (contact_lane);
 comment on index outbox_notice_contact is 'everything told of a contact, to erase it';
+create index outbox_notice_conversation on outbox_notice (conversation_id) where conversation_id is not null;
+comment on index outbox_notice_conversation is 'everything told of a conversation, to erase or purge it';
 create index outbox_notice_created on outbox_notice (created_at);
 comment on index outbox_notice_created is 'what is old enough to go, and what a sink missed since a time';
 

@@ -11,6 +11,8 @@ mod house;
 mod life;
 #[path = "archive/statistics.rs"]
 mod statistics;
+#[path = "archive/telling.rs"]
+mod telling;
 
 use conversationd::archive::{Archive, Filter};
 use conversationd::domain::{Close, CloseReason, Stretch};

@@ -14,6 +14,9 @@ use super::{Close, ConversationId, EventId, Rating, RatingKind, Record, Thread, 
 /// An alert of one rule about one subject is told once in this time.
 const ALERT_WINDOW: i64 = 3600;
 
+/// Bytes of an object that publishers fill, as JSON: what is longer is not told, and read from the archive instead.
+const LONGEST_OBJECT: usize = 8_192;
+
 /// Identity of a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -44,8 +47,6 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// A conversation was opened.
-    Opened = "conversation.opened";
     /// What is known of a conversation changed.
     Updated = "conversation.updated";
     /// A conversation closed, and its transcript is in the archive.
@@ -169,6 +170,22 @@ impl Notice {
         content.insert("message_count".into(), json!(messages));
         content.insert("arrived_after_close".into(), json!(late));
         Self::of(NoticeKind::Archived, thread, Some(record.id), &first.to_string(), at, content)
+    }
+
+    /// What is known of the conversation changed after it closed, at `at`. None when no event ever said anything of it.
+    pub fn updated(thread: &Thread, record: &Record, resolution: Option<u8>, at: DateTime<Utc>) -> Option<Self> {
+        let details = &record.details;
+        let mut content = of_record(record);
+        content.insert("title".into(), json!(details.title));
+        content.insert("ticket".into(), json!(details.ticket));
+        content.insert("resolution".into(), json!(resolution));
+        for (name, said) in [("metadata", &details.metadata), ("customer_info", &details.customer_info)] {
+            let said = json!(said);
+            let fits = said.to_string().len() <= LONGEST_OBJECT;
+            content.insert(name.into(), if fits { said } else { Value::Null });
+        }
+        let discriminator = details.changed_by?.0.to_string();
+        Some(Self::of(NoticeKind::Updated, thread, Some(record.id), &discriminator, at, content))
     }
 
     /// The contact rated the conversation (`record`, if it belongs to one; `ended_at` once that is closed): a score, or the

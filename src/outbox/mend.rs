@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use super::{DispatchRow, Outbox, OutboxError, work::Work, work::within};
 
@@ -173,36 +172,4 @@ impl Outbox {
         })
         .await
     }
-
-    /// Takes back everything told of a contact, by the lane that its id derives: what waits is skipped, and the content of
-    /// all of it is emptied. Returns how many notices.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn erase(connection: &mut PgConnection, contact_lane: Uuid) -> Result<u64, sqlx::Error> {
-        sqlx::query(ERASE_LANES).bind(contact_lane).execute(&mut *connection).await?;
-        sqlx::query(ERASE_DISPATCHES).bind(contact_lane).execute(&mut *connection).await?;
-        Ok(sqlx::query(ERASE_NOTICES).bind(contact_lane).execute(connection).await?.rows_affected())
-    }
 }
-
-const ERASE_LANES: &str = "
-    with gone as (
-        select d.sink_id, d.lane, count(*) as dispatches
-        from outbox_notice n join outbox_dispatch d on d.notice_id = n.id and d.state = 'pending'
-        where n.contact_lane = $1
-        group by d.sink_id, d.lane
-    )
-    update outbox_lane l
-    set pending = pending - gone.dispatches, due_at = greatest(clock_timestamp(), leased_until), attempts = 0, parked = false,
-        lease_epoch = lease_epoch + 1
-    from gone
-    where l.sink_id = gone.sink_id and l.lane = gone.lane";
-
-const ERASE_DISPATCHES: &str = "
-    update outbox_dispatch d
-    set state = 'skipped', done_at = clock_timestamp(), last_reason = 'the contact was erased'
-    from outbox_notice n
-    where n.id = d.notice_id and n.contact_lane = $1 and d.state = 'pending'";
-
-const ERASE_NOTICES: &str = "update outbox_notice set content = '{}', project = null where contact_lane = $1";

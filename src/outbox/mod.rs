@@ -5,6 +5,7 @@
 mod breaker;
 mod claim;
 mod enqueue;
+mod erase;
 mod error;
 mod look;
 mod mend;
@@ -23,6 +24,7 @@ use uuid::Uuid;
 pub use breaker::Failed;
 pub use claim::{CLAIM_STATEMENTS, Room};
 pub use enqueue::enqueue;
+pub use erase::{erase, told_of};
 pub use error::OutboxError;
 pub use look::{AttemptRow, DispatchRow, Filter, SinkRow};
 pub use mend::Mended;

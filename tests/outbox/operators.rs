@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use conversationd::outbox::{DispatchRow, Filter, Mended, Outbox, Settlement};
+use conversationd::outbox::{DispatchRow, Filter, Mended, Settlement, erase};
 
 use crate::house::{House, event, in_a_house, notice};
 
@@ -78,7 +78,7 @@ async fn an_erased_contact_is_told_of_no_more() {
         let first = house.claim_one_of(sink, 1).await;
         house.settle(&first, Settlement::Delivered).await;
         let mut transaction = house.pool.begin().await.expect("begin");
-        assert_eq!(Outbox::erase(&mut transaction, told[0].contact_lane).await.expect("erase"), 3);
+        assert_eq!(erase(&mut transaction, &[], Some(told[0].contact_lane), "erased").await.expect("erase"), 3);
         transaction.commit().await.expect("commit");
         house.script("update outbox_lane set due_at = now() - interval '1 second', leased_until = null").await;
         assert!(house.claim(sink, 10).await.is_empty());
