@@ -6,6 +6,7 @@ pub mod telemetry;
 
 pub mod app;
 
+pub mod alert;
 pub mod breaker;
 pub mod clock;
 pub mod coalesce;

@@ -11,11 +11,12 @@ use std::{
 const LINES: usize = 500;
 
 /// What each room may import; a room that is not here does not exist.
-const MAY_IMPORT: [(&str, &[&str]); 21] = [
+const MAY_IMPORT: [(&str, &[&str]); 22] = [
     ("domain", &[]),
     ("clock", &[]),
     ("breaker", &[]),
     ("counters", &[]),
+    ("alert", &["counters"]),
     ("coalesce", &[]),
     ("queue", &["clock", "coalesce", "domain"]),
     ("event", &["domain"]),
@@ -25,10 +26,10 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
     ("outbox", &["domain"]),
     ("sink", &["clock", "config", "domain"]),
     ("relay", &["clock", "config", "counters", "domain", "outbox", "sink"]),
-    ("pipeline", &["archive", "clock", "counters", "domain", "event", "handler", "hot", "queue"]),
-    ("consumer", &["breaker", "counters", "domain", "pipeline", "queue"]),
+    ("pipeline", &["alert", "archive", "clock", "counters", "domain", "event", "handler", "hot", "queue"]),
+    ("consumer", &["alert", "breaker", "clock", "counters", "domain", "event", "hot", "pipeline", "queue"]),
     ("timer", &["clock", "counters", "domain", "event", "hot", "queue"]),
-    ("config", &["consumer", "domain"]),
+    ("config", &["consumer", "domain", "event"]),
     ("telemetry", &["clock", "config", "counters"]),
     (
         "app",

@@ -88,7 +88,7 @@ impl App {
         };
         Ok(Self {
             relay,
-            consumer: Consumer::new(pipeline, config.limits, instance),
+            consumer: Consumer::new(pipeline, config.limits, instance).parking(config.park.clone()),
             timer: Timer::new(store, inbox, clock.clone(), counters.clone()),
             archive,
             observers: Observers::of(config, instance, counters.clone(), breaker, clock),
