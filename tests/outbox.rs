@@ -28,5 +28,10 @@ mod receivers;
 mod relay;
 #[path = "outbox/simulation.rs"]
 mod simulation;
+#[allow(dead_code)] // the operators' stories use the rest of it
+#[path = "operate/site.rs"]
+mod site;
+#[path = "outbox/whole.rs"]
+mod whole;
 #[path = "outbox/writing.rs"]
 mod writing;

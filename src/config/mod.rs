@@ -81,8 +81,8 @@ settings! {
     OTLP_TIMEOUT = "OTEL_EXPORTER_OTLP_TIMEOUT", "milliseconds", "10000", "how long a push may take";
     OTLP_INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL", "milliseconds", "60000", "how often metrics are pushed";
     SERVICE_NAME = "OTEL_SERVICE_NAME", "", "conversationd", "who pushes, as its metrics say";
-    SINKS_FILE = "CONVERSATIOND_SINKS_FILE", "", "off", "TOML file of the outside systems that are told what happens; infra/sinks.example.toml shows all of it";
     RESOURCE = "OTEL_RESOURCE_ATTRIBUTES", "", "none", "more about who pushes: name=value,name=value";
+    SINKS_FILE = "CONVERSATIOND_SINKS_FILE", "", "off", "TOML file of the outside systems that are told what happens; infra/sinks.example.toml shows all of it";
 }
 
 /// How the log looks.
