@@ -39,7 +39,7 @@ pub(super) fn relay(
         None => sqs.clone(),
     };
     let outlets = config.sinks.iter().map(|config| outlet(config, sink::build(config, &shared, &in_region))).collect();
-    Relay::new(outbox, outlets, clock.clone(), counters.clone())
+    Relay::new(outbox, outlets, config.lag, clock.clone(), counters.clone())
 }
 
 fn outlet(config: &SinkConfig, sink: Arc<dyn sink::Sink>) -> Outlet {

@@ -1,10 +1,12 @@
 //! What operators read: sinks and how they fare, dispatches, attempts.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{NoticeRow, Outbox, OutboxError, work::within};
+use super::{NoticeRow, Outbox, OutboxError, seconds, work::within};
 use crate::domain::Notice;
 
 const SINKS: &str = "
@@ -54,6 +56,15 @@ const ATTEMPTS: &str = "
     where a.notice_id = $1
     order by a.at, a.id
     limit 1000";
+
+const LAGGING: &str = "
+    select s.name
+    from outbox_sink s
+    where s.state = 'enabled' and exists (
+        select 1 from outbox_dispatch d
+        where d.sink_id = s.id and d.state = 'pending' and d.created_at < clock_timestamp() - make_interval(secs => $1)
+    )
+    order by s.name";
 
 /// A sink and how it fares.
 #[derive(Clone, Debug, FromRow)]
@@ -178,6 +189,14 @@ impl Outbox {
     /// The database does not answer.
     pub async fn sinks(&self) -> Result<Vec<SinkRow>, OutboxError> {
         within(async { Ok(sqlx::query_as(SINKS).fetch_all(&self.pool).await?) }).await
+    }
+
+    /// Names of enabled sinks for which a dispatch has waited for `lag` or longer.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn lagging(&self, lag: Duration) -> Result<Vec<String>, OutboxError> {
+        within(async { Ok(sqlx::query_scalar(LAGGING).bind(seconds(lag)).fetch_all(&self.pool).await?) }).await
     }
 
     /// Dispatches that fit, the oldest first.

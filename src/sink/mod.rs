@@ -66,7 +66,7 @@ pub fn build(config: &SinkConfig, shared: &Shared, sqs: &dyn Fn(Option<&str>) ->
         Target::Queue { url, region, shape } => {
             Arc::new(SqsSend::new(sqs(region.as_deref()), url.clone(), shape.clone()))
         }
-        Target::Alert { url } => Arc::new(alert::Alert::new(url, shared)),
+        Target::Alert { url, rules } => Arc::new(alert::Alert::new(url, *rules, shared)),
         Target::Crm { url, token } => Arc::new(crm::Crm::new(url, token.clone(), shared)),
         Target::HubSpot { base, version, token } => Arc::new(hubspot::HubSpot::new(base, version, token, shared)),
         Target::Datalake { address, names } => {

@@ -18,6 +18,9 @@ use conversationd::{
 
 use crate::house::{House, in_a_house, notice, sink};
 
+/// How long a notice may wait.
+const LAG: Duration = Duration::from_secs(600);
+
 /// A receiver: what it got, and what it will answer; when it has nothing to answer, it takes what it gets.
 #[derive(Default)]
 pub struct Receiver {
@@ -62,7 +65,7 @@ fn outlet(name: &str, receiver: &Arc<Receiver>, attempts: usize) -> Outlet {
 }
 
 fn relay(house: &House, outlets: Vec<Outlet>) -> Relay {
-    Relay::new(house.outbox.clone(), outlets, Arc::new(SystemClock), Arc::new(Counters::default()))
+    Relay::new(house.outbox.clone(), outlets, LAG, Arc::new(SystemClock), Arc::new(Counters::default()))
 }
 
 /// The relay registers its sinks at its first step; notices told before that would reach nobody.
@@ -265,6 +268,38 @@ async fn the_loop_sends_what_comes_and_ends_when_it_is_told_to() {
         stop.cancel();
         running.await.expect("it ends");
         assert_eq!(receiver.got().len(), 20);
+        house.is_sound().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_person_hears_of_dead_letters_and_of_sinks_that_lag_once_an_hour() {
+    in_a_house(async |house| {
+        let (ill, on_call) = (Arc::new(Receiver::default()), Arc::new(Receiver::default()));
+        let alerts = Outlet {
+            registration: Registration { kinds: vec![NoticeKind::Alert], ..sink("on-call") },
+            ..outlet("on-call", &on_call, 2)
+        };
+        let counters = Arc::new(Counters::default());
+        let outlets = vec![outlet("ill", &ill, 2), alerts];
+        let relay = Relay::new(house.outbox.clone(), outlets, LAG, Arc::new(SystemClock), counters.clone());
+        relay.run_once().await.expect("a step");
+        house.outbox.tell(&[notice(1, 1)]).await.expect("tell");
+        let rules = async || {
+            relay.look().await.expect("a look");
+            let sql = "select array_agg(content ->> 'rule' order by content ->> 'rule') from outbox_notice where kind = 'alert.raised'";
+            sqlx::query_scalar::<_, Option<Vec<String>>>(sql).fetch_one(&house.pool).await.expect("rules").unwrap_or_default()
+        };
+        assert!(rules().await.is_empty(), "nothing is wrong yet");
+        house.script("update outbox_dispatch set created_at = now() - interval '11 minutes'").await;
+        assert_eq!(rules().await, ["outbox_lag"]);
+        counters.dead_lettered.add(2);
+        for _ in 0..3 {
+            assert_eq!(rules().await, ["dead_letters", "outbox_lag"]);
+        }
+        settle(&relay).await;
+        assert_eq!((ill.got().len(), on_call.got().len()), (1, 2), "the one that lags is not told of it");
         house.is_sound().await;
     })
     .await;

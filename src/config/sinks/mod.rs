@@ -14,13 +14,18 @@ use url::Url;
 use super::{Faults, SINKS_FILE, reader::Reader};
 use crate::domain::NoticeKind;
 use fields::Fields;
-pub use target::{DatalakeNames, QueueShape, Target};
+pub use target::{AlertRules, DatalakeNames, QueueShape, Target};
+
+/// How long a notice may wait, unless the file says otherwise.
+const LAG: Duration = Duration::from_secs(600);
 
 /// Which outside systems there are, and what may be connected to.
 #[derive(Clone, Debug)]
 pub struct SinksConfig {
     /// What may be connected to.
     pub egress: EgressConfig,
+    /// How long a notice may wait before an alert says so.
+    pub lag: Duration,
     /// The systems, by name.
     pub sinks: Vec<SinkConfig>,
 }
@@ -120,7 +125,7 @@ impl SinksConfig {
     /// Reads the text of a sinks file: what could be read of it, and what is wrong with the rest.
     pub fn parse(text: &str, get: &dyn Fn(&str) -> Option<String>) -> (Self, Vec<String>) {
         let mut faults = Vec::new();
-        let mut none = Self { egress: EgressConfig::default(), sinks: Vec::new() };
+        let mut none = Self { egress: EgressConfig::default(), lag: LAG, sinks: Vec::new() };
         let table = match text.parse::<toml::Table>() {
             Ok(table) => table,
             Err(wrong) => {
@@ -132,6 +137,9 @@ impl SinksConfig {
         };
         let mut file = Fields::of("", table, &mut faults);
         none.egress = egress(&mut file);
+        if let Some(minutes) = file.number("lag_minutes", 1, 10_080) {
+            none.lag = Duration::from_secs(60 * minutes);
+        }
         let entries = file.tables("sink");
         file.end();
         let mut names = BTreeSet::new();

@@ -1,5 +1,7 @@
 //! What kind of outside system a sink is, and where.
 
+use std::time::Duration;
+
 use url::Url;
 
 use super::{EgressConfig, SecretRef, fault_of_url, fields::Fields};
@@ -28,6 +30,8 @@ pub enum Target {
     Alert {
         /// Where the URL is, which is a secret.
         url: SecretRef,
+        /// What is worth an alert of what happens in conversations.
+        rules: AlertRules,
     },
     /// A CRM, or whatever stands before one: a JSON request for each notice, in the order of contacts.
     Crm {
@@ -52,6 +56,17 @@ pub enum Target {
         /// What its events are called.
         names: DatalakeNames,
     },
+}
+
+/// What is worth an alert of what happens in conversations. Alerts themselves always are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AlertRules {
+    /// Satisfaction scores up to this one.
+    pub csat_at_most: Option<u8>,
+    /// Recommendation scores up to this one.
+    pub nps_at_most: Option<u8>,
+    /// Conversations that are still open after this long, when a checkpoint of them is taken.
+    pub open_for: Option<Duration>,
 }
 
 /// What is put into a queue.
@@ -96,14 +111,18 @@ impl Target {
 
     /// What it takes unless the file says otherwise.
     pub(super) fn usual_kinds(&self) -> Vec<NoticeKind> {
-        use NoticeKind::{Alert, Closed, Custom, Rated};
+        use NoticeKind::{Alert, Archived, Closed, Custom, Rated};
         match self {
             Self::Webhook { .. } | Self::Queue { shape: QueueShape::Notice, .. } => {
                 NoticeKind::ALL.iter().copied().filter(|kind| *kind != Alert).collect()
             }
             Self::Queue { shape: QueueShape::Billing, .. } => vec![Closed],
             Self::Queue { shape: QueueShape::Datalake(_), .. } | Self::Datalake { .. } => vec![Closed, Rated, Custom],
-            Self::Alert { .. } => vec![Alert],
+            Self::Alert { rules, .. } => {
+                let of_scores = rules.csat_at_most.or(rules.nps_at_most).map(|_| Rated);
+                let of_time = rules.open_for.map(|_| Archived);
+                std::iter::once(Alert).chain(of_scores).chain(of_time).collect()
+            }
             Self::Crm { .. } | Self::HubSpot { .. } => vec![Closed, Rated],
         }
     }
@@ -138,7 +157,15 @@ pub(super) fn read(
             };
             Some(Target::Queue { url: url?, region, shape })
         }
-        "alert" => Some(Target::Alert { url: secret(fields, "url", get)? }),
+        "alert" => {
+            let mut score = |name: &str, most| fields.number(name, 0, most).and_then(|score| u8::try_from(score).ok());
+            let rules = AlertRules {
+                csat_at_most: score("csat_at_most", 5),
+                nps_at_most: score("nps_at_most", 10),
+                open_for: fields.number("open_hours", 1, 8_760).map(|hours| Duration::from_secs(3600 * hours)),
+            };
+            Some(Target::Alert { url: secret(fields, "url", get)?, rules })
+        }
         "crm" => {
             let url = url(fields, "url", egress);
             let token = optional_secret(fields, "token", get);

@@ -4,11 +4,13 @@
 //! the same id both times. Nothing overtakes what stands before it in its lane: not even a request whose lease ran out,
 //! because none is begun that could outlast its lease.
 
+mod watch;
+
 use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::join_all};
 use tokio::{
-    sync::OnceCell,
+    sync::{Mutex, OnceCell},
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
@@ -22,6 +24,7 @@ use crate::{
     outbox::{Attempt, Claimed, Failed, Outbox, OutboxError, Registration, Room, Schedule, Settlement, SinkId, Swept},
     sink::{Dispatch, Outcome, Sink, Verdict},
 };
+use watch::Seen;
 
 /// A request must be over this long before its lease is.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -40,6 +43,9 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
 /// How often old rows are looked for, and how many of them go at once.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 const SWEEP_BATCH: u32 = 1_000;
+
+/// How often it is looked whether a person should hear of something.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// A settlement is tried so often before it is left to the end of the lease.
 const SETTLE_TRIES: u32 = 3;
@@ -66,18 +72,26 @@ pub struct Relay {
     outlets: Vec<Arc<Outlet>>,
     routes: OnceCell<BTreeMap<SinkId, Arc<Outlet>>>,
     lease: Duration,
+    lag: Duration,
+    seen: Mutex<Seen>,
     clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
 }
 
 impl Relay {
-    /// A relay of `outbox` to `outlets`. Connects to nothing yet.
-    pub fn new(outbox: Outbox, outlets: Vec<Outlet>, clock: Arc<dyn Clock>, counters: Arc<Counters>) -> Self {
+    /// A relay of `outbox` to `outlets`, which tells when notices wait for `lag`. Connects to nothing yet.
+    pub fn new(
+        outbox: Outbox,
+        outlets: Vec<Outlet>,
+        lag: Duration,
+        clock: Arc<dyn Clock>,
+        counters: Arc<Counters>,
+    ) -> Self {
         let longest = outlets.iter().map(|outlet| outlet.timeout).max().unwrap_or_default();
         let outlets = outlets.into_iter().map(Arc::new).collect();
         // a request and its settlement fit in twice over
         let lease = 2 * longest + Duration::from_secs(10);
-        Self { outbox, outlets, routes: OnceCell::new(), lease, clock, counters }
+        Self { outbox, outlets, routes: OnceCell::new(), lease, lag, seen: Mutex::default(), clock, counters }
     }
 
     /// One step: sends every head that is due and for which there is room, and settles it. Returns how many there were.
@@ -105,11 +119,21 @@ impl Relay {
         self.outbox.sweep(SWEEP_BATCH).await
     }
 
+    /// Looks whether a person should hear of something, and tells the sinks that take alerts: what was counted here since the
+    /// last look, and sinks for which notices wait too long.
+    ///
+    /// # Errors
+    /// The outbox does not answer: what was seen is told at the next look.
+    pub async fn look(&self) -> Result<(), OutboxError> {
+        self.watch(&mut *self.seen.lock().await).await
+    }
+
     /// Runs until `stop`, then lets what is on its way end, for the length of a lease at most.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut tasks: JoinSet<SinkId> = JoinSet::new();
         let mut under_way: BTreeMap<SinkId, u32> = BTreeMap::new();
-        let (mut pause, mut swept, mut failing) = (SHORTEST_PAUSE, Instant::now(), false);
+        let (mut pause, mut failing) = (SHORTEST_PAUSE, false);
+        let (mut swept, mut looked) = (Instant::now(), Instant::now());
         while !stop.is_cancelled() {
             while let Some(ended) = tasks.try_join_next() {
                 ended_one(&mut under_way, ended.ok());
@@ -142,6 +166,12 @@ impl Relay {
                 swept = Instant::now();
                 if let Err(failure) = self.sweep().await {
                     debug!(error = %failure, "old notices could not be deleted; they will be at the next try");
+                }
+            }
+            if looked.elapsed() > LOOK_EVERY {
+                looked = Instant::now();
+                if let Err(failure) = self.look().await {
+                    debug!(error = %failure, "it could not be looked for alerts; it will be again");
                 }
             }
             tokio::select! {
