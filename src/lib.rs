@@ -14,6 +14,7 @@ pub mod counters;
 pub mod domain;
 pub mod queue;
 
+pub mod context;
 pub mod event;
 pub mod handler;
 

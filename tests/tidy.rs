@@ -11,13 +11,14 @@ use std::{
 const LINES: usize = 500;
 
 /// What each room may import; a room that is not here does not exist.
-const MAY_IMPORT: [(&str, &[&str]); 18] = [
+const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("domain", &[]),
     ("clock", &[]),
     ("breaker", &[]),
     ("counters", &[]),
     ("coalesce", &[]),
     ("queue", &["clock", "coalesce", "domain"]),
+    ("context", &["domain"]),
     ("event", &["domain"]),
     ("handler", &["domain", "event"]),
     ("hot", &["coalesce", "domain"]),
