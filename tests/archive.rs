@@ -19,7 +19,7 @@ async fn closing_again_changes_nothing_and_says_the_same() {
         let first = house.write(&record, &messages, false, Some(&close())).await.expect("close");
         let row = house.archive.conversation(record.id).await.expect("read").expect("row");
 
-        let other = Close { reason: CloseReason::Operator, at: noon(), resolution: None, detail: None };
+        let other = Close::new(noon(), CloseReason::Operator);
         let again = house.write(&record, &messages, false, Some(&other)).await.expect("close again");
 
         assert_eq!(again, first);

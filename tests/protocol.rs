@@ -38,7 +38,7 @@ fn big() -> bool {
 }
 
 fn model(broken: Broken, environment: Environment) -> Model {
-    Model { broken, environment, looks_behind: false }
+    Model { broken, environment, looks_behind: true }
 }
 
 /// Searches, and says what was found.
@@ -93,7 +93,7 @@ const CAUGHT: [(Broken, &str, Invariant, usize); 17] = [
     (Broken::ClosedVersion, "ghost", Invariant::I1, 28),
     (Broken::SkipEmpty, "two groups", Invariant::I6, 10),
     (Broken::Amend, "two groups", Invariant::I5, 19),
-    (Broken::StrictOrder, "net", Invariant::I3, 25),
+    (Broken::StrictOrder, "ghost", Invariant::I3, 29),
     (Broken::ConsistentPages, "calm", Invariant::I1, 14),
     (Broken::ConsistentHead, "ghost", Invariant::I3, 36),
     (Broken::ConsistentVerify, "two groups", Invariant::I1, 14),
@@ -139,21 +139,18 @@ fn the_optional_rules_are_optional() {
     }
 }
 
-/// What the shipped protocol does not keep, and what would keep it.
+/// Looking for the message alone is not enough: a close that was overtaken by its group may hold what came after it.
 #[test]
 fn an_overtaken_close_reorders_unless_the_look_sees_what_is_behind() {
-    let shipped = model(Broken::Nothing, environment::overtaken());
-    let found = searched(&shipped);
+    let looks_for_itself = Model { looks_behind: false, ..model(Broken::Nothing, environment::overtaken()) };
+    let found = searched(&looks_for_itself);
     let broken = found.violation.as_ref().map(|(invariant, trace)| (*invariant, trace.len()));
-    assert_eq!(broken, Some((Invariant::I3, 44)), "{}", told(&shipped, &found));
-    println!("{}", told(&shipped, &found));
-    if !big() {
-        return;
-    }
-    for environment in environment::overtaken_otherwise().into_iter().chain([environment::overtaken()]) {
-        let proposed = Model { looks_behind: true, environment, ..shipped };
-        let found = searched(&proposed);
-        assert!(found.complete, "{}", told(&proposed, &found));
+    assert_eq!(broken, Some((Invariant::I3, 44)), "{}", told(&looks_for_itself, &found));
+    let others = if big() { environment::overtaken_otherwise().to_vec() } else { Vec::new() };
+    for environment in others.into_iter().chain([environment::overtaken()]) {
+        let shipped = model(Broken::Nothing, environment);
+        let found = searched(&shipped);
+        assert!(found.complete, "{}", told(&shipped, &found));
     }
 }
 

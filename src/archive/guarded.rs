@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use super::{Archive, ArchiveError, Summary, Transaction};
 use crate::{
     breaker::Breaker,
-    domain::{Close, EventId, Message, Record, Thread},
+    domain::{Changes, Close, EventId, Message, Rating, Record, Thread, Variable},
 };
 
 /// An archive with a breaker.
@@ -21,6 +21,11 @@ impl Guarded {
     /// Puts `breaker` before `inner`.
     pub fn by(breaker: Arc<Breaker>, inner: Arc<dyn Archive>) -> Self {
         Self { inner, breaker }
+    }
+
+    fn admit(&self) -> Result<(), ArchiveError> {
+        let left_alone = "it failed several times in a row and is left alone for a while";
+        self.breaker.admit().map_err(|_| ArchiveError::Unavailable(left_alone.into()))
     }
 }
 
@@ -44,13 +49,14 @@ fn told<T>(breaker: &Breaker, outcome: Result<T, ArchiveError>) -> Result<T, Arc
 #[async_trait]
 impl Archive for Guarded {
     async fn begin(&self) -> Result<Box<dyn Transaction>, ArchiveError> {
-        if self.breaker.admit().is_err() {
-            return Err(ArchiveError::Unavailable(
-                "it failed several times in a row and is left alone for a while".into(),
-            ));
-        }
+        self.admit()?;
         let begun = told(&self.breaker, self.inner.begin().await)?;
         Ok(Box::new(GuardedTransaction { inner: begun, breaker: self.breaker.clone() }))
+    }
+
+    async fn rate_alone(&self, thread: &Thread, rating: &Rating) -> Result<(), ArchiveError> {
+        self.admit()?;
+        told(&self.breaker, self.inner.rate_alone(thread, rating).await)
     }
 }
 
@@ -72,6 +78,18 @@ impl Transaction for GuardedTransaction {
         late: bool,
     ) -> Result<Vec<EventId>, ArchiveError> {
         told(&self.breaker, self.inner.insert(record, messages, late).await)
+    }
+
+    async fn rate(&mut self, thread: &Thread, record: &Record, rating: &Rating) -> Result<bool, ArchiveError> {
+        told(&self.breaker, self.inner.rate(thread, record, rating).await)
+    }
+
+    async fn amend(&mut self, record: &Record, changes: &Changes) -> Result<(), ArchiveError> {
+        told(&self.breaker, self.inner.amend(record, changes).await)
+    }
+
+    async fn keep_variables(&mut self, record: &Record, variables: &[Variable]) -> Result<(), ArchiveError> {
+        told(&self.breaker, self.inner.keep_variables(record, variables).await)
     }
 
     async fn finish(self: Box<Self>, record: &Record, close: Option<&Close>) -> Result<Summary, ArchiveError> {

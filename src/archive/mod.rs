@@ -20,13 +20,16 @@ pub use guarded::Guarded;
 pub use postgres::{Options, PostgresArchive};
 pub use read::{ConversationRow, Cursor, Filter, MessageRow, Standing};
 
-use crate::domain::{Close, EventId, Message, Record, Thread};
+use crate::domain::{Changes, Close, EventId, Message, Rating, Record, Thread, Variable};
 
 /// The archive as the pipeline sees it.
 #[async_trait]
 pub trait Archive: Send + Sync {
     /// Begins a transaction; dropping it unfinished leaves the archive as it was.
     async fn begin(&self) -> Result<Box<dyn Transaction>, ArchiveError>;
+
+    /// Stores a rating that belongs to no conversation of `thread`, unless it stands already. Durable when it returns.
+    async fn rate_alone(&self, thread: &Thread, rating: &Rating) -> Result<(), ArchiveError>;
 }
 
 /// One transaction on one conversation.
@@ -42,10 +45,20 @@ pub trait Transaction: Send {
     async fn insert(&mut self, record: &Record, messages: &[Message], late: bool)
     -> Result<Vec<EventId>, ArchiveError>;
 
+    /// Stores a rating of the conversation, unless it stands already; the row's latest scores follow. Returns whether it is new.
+    async fn rate(&mut self, thread: &Thread, record: &Record, rating: &Rating) -> Result<bool, ArchiveError>;
+
+    /// Changes what the conversation's row says of it, as [`Details::after`](crate::domain::Details::after) merges: for what
+    /// is said after the close. Until then the head has the details.
+    async fn amend(&mut self, record: &Record, changes: &Changes) -> Result<(), ArchiveError>;
+
+    /// Stores the variables the conversation ends with, in place of those that stood.
+    async fn keep_variables(&mut self, record: &Record, variables: &[Variable]) -> Result<(), ArchiveError>;
+
     /// Writes how the conversation ended, unless it is written already, and what its messages add up to, then commits.
     ///
     /// `close` is `None` for a checkpoint and for a late arrival. Returns what stands in the archive now. A conversation
-    /// without any message is not kept: the transaction is rolled back and the summary is empty.
+    /// without any message or rating is not kept: the transaction is rolled back and the summary is empty.
     async fn finish(self: Box<Self>, record: &Record, close: Option<&Close>) -> Result<Summary, ArchiveError>;
 }
 

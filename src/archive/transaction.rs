@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::columns::{self, to_the_microsecond};
 use super::session::{Session, within};
 use super::{ArchiveError, ContentHash, Summary, Transaction};
-use crate::domain::{Close, ConversationId, EventId, Message, Record, Thread};
+use crate::domain::{Changes, Close, ConversationId, EventId, Message, Rating, Record, Thread, Variable};
 
 const MAKE: &str = "
     insert into conversation (
@@ -130,6 +130,18 @@ impl Transaction for PostgresTransaction {
         let inserted: HashSet<Uuid> = inserted.into_iter().collect();
         let new = page.into_iter().filter(|message| inserted.contains(&message.event_id.0));
         Ok(new.inspect(|message| self.inserted.push(message)).map(|message| message.event_id).collect())
+    }
+
+    async fn rate(&mut self, _: &Thread, _: &Record, _: &Rating) -> Result<bool, ArchiveError> {
+        Err(ArchiveError::Refused("no table".into()))
+    }
+
+    async fn amend(&mut self, _: &Record, _: &Changes) -> Result<(), ArchiveError> {
+        Err(ArchiveError::Refused("no table".into()))
+    }
+
+    async fn keep_variables(&mut self, _: &Record, _: &[Variable]) -> Result<(), ArchiveError> {
+        Ok(())
     }
 
     async fn finish(mut self: Box<Self>, record: &Record, close: Option<&Close>) -> Result<Summary, ArchiveError> {

@@ -49,6 +49,9 @@ settings! {
     LOG = "CONVERSATIOND_LOG", "", "info", "what is logged: a level, or directives such as conversationd=debug";
     GRACE = "CONVERSATIOND_GRACE_SECONDS", "seconds", "30", "silence after a session's end that closes its conversation";
     IDLE = "CONVERSATIOND_IDLE_SECONDS", "seconds", "86400", "silence that closes any conversation";
+    MAX_AGE = "CONVERSATIOND_MAX_AGE_SECONDS", "seconds", "off", "age at which any conversation closes, whatever is said";
+    MIDNIGHT = "CONVERSATIOND_MIDNIGHT_ZONE", "", "off", "IANA time zone at whose midnight conversations close, such as America/Sao_Paulo; a project may have its own";
+    LATE_RATING = "CONVERSATIOND_LATE_RATING_SECONDS", "seconds", "604800", "a rating up to this long after a close still belongs to the closed conversation";
     CHECKPOINT = "CONVERSATIOND_CHECKPOINT_SECONDS", "seconds", "604800", "age at which an open conversation is copied into the archive, and again after as long";
     UNFINISHED = "CONVERSATIOND_UNFINISHED_SECONDS", "seconds", "300", "a close begun and not finished is taken up again after this";
     HOT_TTL = "CONVERSATIOND_HOT_TTL_SECONDS", "seconds", "2592000", "messages leave DynamoDB this long after they were queued (30 days)";
@@ -291,8 +294,11 @@ impl Config {
             policy: Policy {
                 grace: reader.seconds(GRACE, 0, DAY),
                 idle: reader.seconds(IDLE, 1, 365 * DAY),
+                max_age: reader.optional_seconds(MAX_AGE, 60, 365 * DAY),
+                day_ends_in: reader.zone(MIDNIGHT),
                 checkpoint: reader.seconds(CHECKPOINT, 1, 365 * DAY),
                 unfinished: reader.seconds(UNFINISHED, 1, DAY),
+                late_rating: reader.seconds(LATE_RATING, 0, 28 * DAY),
             },
             hot_ttl: reader.seconds(HOT_TTL, 1, 3650 * DAY),
             timer: reader.seconds(TIMER, 1, 3600),
@@ -365,7 +371,7 @@ mod tests {
     #[test]
     fn the_required_settings_are_enough_and_the_rest_are_as_documented() {
         let config = read(&complete()).expect("valid");
-        assert_eq!(config.policy.grace, Duration::from_secs(30));
+        assert_eq!(config.policy, Policy::DEFAULT);
         assert_eq!(config.limits.pollers, 8);
         assert_eq!(config.hot_ttl, Duration::from_secs(30 * DAY));
     }

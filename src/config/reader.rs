@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use chrono_tz::Tz;
+
 use super::Setting;
 
 /// Where a fault is, and what to do about it.
@@ -87,6 +89,21 @@ impl Reader<'_> {
 
     pub(super) fn seconds(&mut self, setting: Setting, least: u64, most: u64) -> Duration {
         Duration::from_secs(self.number(setting, least, most))
+    }
+
+    /// `None` when it is not set.
+    pub(super) fn optional_seconds(&mut self, setting: Setting, least: u64, most: u64) -> Option<Duration> {
+        self.optional(setting)?;
+        Some(self.seconds(setting, least, most))
+    }
+
+    pub(super) fn zone(&mut self, setting: Setting) -> Option<Tz> {
+        let name = self.optional(setting)?;
+        let zone = name.parse().ok();
+        if zone.is_none() {
+            self.fault(setting, "must be the name of an IANA time zone, such as America/Sao_Paulo or UTC".into());
+        }
+        zone
     }
 
     pub(super) fn queue_url(&mut self, setting: Setting) -> String {

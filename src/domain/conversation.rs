@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{ConversationId, Message, Policy, Thread};
+use super::{ConversationId, Details, EventId, Message, Policy, Thread};
 
 /// What the hot store says of a thread: its present conversation, or its last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,6 +72,9 @@ pub struct Record {
     /// The conversation before this one in the thread.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Stretch>,
+    /// What publishers say about it besides its messages.
+    #[serde(default)]
+    pub details: Details,
 }
 
 /// A closed stretch of a thread, as its successor remembers it.
@@ -121,6 +124,14 @@ pub enum CloseReason {
     SessionEnded,
     /// Nothing was said for the idle time.
     Idle,
+    /// It was open for the longest time a conversation may be.
+    MaxAge,
+    /// Its day ended.
+    DayEnded,
+    /// The platform's window around it ended.
+    WindowEnded,
+    /// A person took over.
+    HumanTakeover,
     /// A publisher asked for it.
     Requested,
     /// An operator asked for it.
@@ -135,6 +146,10 @@ impl CloseReason {
         match self {
             Self::SessionEnded => "session_ended",
             Self::Idle => "idle",
+            Self::MaxAge => "max_age",
+            Self::DayEnded => "day_ended",
+            Self::WindowEnded => "window_ended",
+            Self::HumanTakeover => "human_takeover",
             Self::Requested => "requested",
             Self::Operator => "operator",
             Self::Late => "late",
@@ -155,6 +170,43 @@ pub struct Close {
     /// The publisher's own words for why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// What it was about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    /// What it was about, more closely.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subtopic: Option<String>,
+}
+
+impl Close {
+    /// A close of which no more is known.
+    pub fn new(at: DateTime<Utc>, reason: CloseReason) -> Self {
+        Self { at, reason, resolution: None, detail: None, topic: None, subtopic: None }
+    }
+}
+
+/// Where a conversation ends in event time, known beforehand: what occurs at this time or later belongs to the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why.
+    pub reason: CloseReason,
+    /// How it ended, if the end says that too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<u8>,
+}
+
+impl End {
+    /// The end of a day at `at`.
+    pub fn of_day(at: DateTime<Utc>) -> Self {
+        Self { at, reason: CloseReason::DayEnded, resolution: None }
+    }
+
+    /// The close that this end asks for.
+    pub fn close(self) -> Close {
+        Close { resolution: self.resolution, ..Close::new(self.at, self.reason) }
+    }
 }
 
 /// A conversation that takes messages.
@@ -170,30 +222,35 @@ pub struct Open {
     /// Messages received before this are in the archive already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpointed_at: Option<DateTime<Utc>>,
+    /// Where it ends in event time, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<End>,
 }
 
 impl Open {
     /// Opens a conversation with its first message.
-    pub fn with(id: ConversationId, first: &Message, previous: Option<Stretch>, policy: &Policy) -> Self {
-        Self {
-            record: Record {
-                id,
-                opened_at: first.occurred_at,
-                opened_received_at: first.received_at,
-                contact_name: first.contact_name.clone(),
-                agent_id: first.agent_id.clone(),
-                previous,
-            },
-            due: look_after(first.received_at, policy),
-            sessions: BTreeSet::new(),
-            checkpointed_at: None,
-        }
+    fn with(id: ConversationId, first: &Message, previous: Option<Stretch>, policy: &Policy) -> Self {
+        let record = Record {
+            id,
+            opened_at: first.occurred_at,
+            opened_received_at: first.received_at,
+            contact_name: first.contact_name.clone(),
+            agent_id: first.agent_id.clone(),
+            previous,
+            details: Details::default(),
+        };
+        Self::taking(record, policy.day_end(first.happened_at()).map(End::of_day), policy)
+    }
+
+    fn taking(record: Record, ends: Option<End>, policy: &Policy) -> Self {
+        let active_at = record.opened_received_at;
+        let due = Due { at: active_at, reason: DueReason::Look };
+        Self { record, due, sessions: BTreeSet::new(), checkpointed_at: None, ends }.look_again(active_at, policy)
     }
 
     /// Somebody spoke, or a session began, within the grace period: the conversation goes on.
-    pub fn resume(mut self, at: DateTime<Utc>, policy: &Policy) -> Self {
-        self.due = look_after(at, policy);
-        self
+    pub fn resume(self, at: DateTime<Utc>, policy: &Policy) -> Self {
+        self.look_again(at, policy)
     }
 
     /// A session began.
@@ -212,11 +269,22 @@ impl Open {
         self
     }
 
-    /// Nothing to do yet: look again when the conversation, last active at `active_at`, could be idle or long.
+    /// Nothing to do yet: look again when the conversation, last active at `active_at`, could be idle, too long or at its end.
     pub fn look_again(mut self, active_at: DateTime<Utc>, policy: &Policy) -> Self {
-        let idle_at = active_at + policy.idle;
-        self.due = Due { at: idle_at.min(self.checkpoint_at(policy)), reason: DueReason::Look };
+        let times = [
+            Some(active_at + policy.idle),
+            Some(self.checkpoint_at(policy)),
+            self.too_old_at(policy),
+            self.ends.map(|end| end.at),
+        ];
+        let at = times.into_iter().flatten().min().unwrap_or(active_at);
+        self.due = Due { at, reason: DueReason::Look };
         self
+    }
+
+    /// When it is older than a conversation may be.
+    pub fn too_old_at(&self, policy: &Policy) -> Option<DateTime<Utc>> {
+        policy.max_age.map(|age| self.record.opened_received_at + age)
     }
 
     /// When its messages should next be copied into the archive.
@@ -230,15 +298,22 @@ impl Open {
         self
     }
 
-    /// Seals it: from here on it takes nothing more.
-    pub fn close(self, close: Close, policy: &Policy) -> Closing {
-        let due_at = close.at + policy.unfinished;
-        Closing { record: self.record, close, due_at }
+    /// Where it ends, if something that happened at `at` is past that.
+    pub fn ended_by(&self, at: DateTime<Utc>) -> Option<End> {
+        self.ends.filter(|end| end.at <= at)
     }
-}
 
-fn look_after(at: DateTime<Utc>, policy: &Policy) -> Due {
-    Due { at: at + policy.idle.min(policy.checkpoint), reason: DueReason::Look }
+    /// It ends there, unless it ends earlier anyway.
+    pub fn ending(mut self, end: End) -> Self {
+        self.ends = Some(self.ends.filter(|known| known.at <= end.at).unwrap_or(end));
+        self.due.at = self.due.at.min(end.at);
+        self
+    }
+
+    /// Seals it at queue time `now`: from here on it takes nothing more.
+    pub fn close(self, close: Close, now: DateTime<Utc>, policy: &Policy) -> Closing {
+        Closing { record: self.record, close, due_at: now + policy.unfinished }
+    }
 }
 
 /// A sealed conversation.
@@ -288,17 +363,63 @@ impl Head {
 
     /// The first head of a thread, or one that follows `before`, with a conversation opened by `first`.
     pub fn opened_by(thread: &Thread, group_id: &str, before: Option<&Head>, first: &Message, policy: &Policy) -> Self {
+        Self::opening(thread, group_id, before, first.event_id, |id, previous| Open::with(id, first, previous, policy))
+    }
+
+    /// The same, opened by the platform's window before any of its messages: `end` closes it when it comes up.
+    pub fn opened_by_window(opening: &Opening<'_>, before: Option<&Head>, details: Details, end: Option<End>) -> Self {
+        Self::opening(opening.thread, opening.group_id, before, opening.event_id, |id, previous| {
+            let record = Record {
+                id,
+                opened_at: opening.opened_at,
+                opened_received_at: opening.received_at,
+                contact_name: None,
+                agent_id: None,
+                previous,
+                details,
+            };
+            let mut open = Open::taking(record, end, opening.policy);
+            // a window that is over already: its messages may be right behind it
+            open.due.at = open.due.at.max(opening.received_at + opening.policy.grace);
+            open
+        })
+    }
+
+    fn opening(
+        thread: &Thread,
+        group_id: &str,
+        before: Option<&Head>,
+        by: EventId,
+        open: impl FnOnce(ConversationId, Option<Stretch>) -> Open,
+    ) -> Self {
         let previous = before.and_then(|head| match &head.conversation {
             Conversation::Closed(closed) => Some(closed.stretch()),
             Conversation::Open(_) | Conversation::Closing(_) => None,
         });
         let version = before.map_or(1, |head| head.version + 1);
-        let id = ConversationId::derive(&thread.key(), first.event_id, version);
+        let id = ConversationId::derive(&thread.key(), by, version);
         Self {
             version,
             thread: thread.clone(),
             group_id: group_id.to_owned(),
-            conversation: Conversation::Open(Open::with(id, first, previous, policy)),
+            conversation: Conversation::Open(open(id, previous)),
         }
     }
+}
+
+/// What opens a conversation that has no message yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening<'a> {
+    /// Where.
+    pub thread: &'a Thread,
+    /// FIFO group of the thread.
+    pub group_id: &'a str,
+    /// The event that opens it.
+    pub event_id: EventId,
+    /// From when on it takes messages, in event time.
+    pub opened_at: DateTime<Utc>,
+    /// When the queue took the event.
+    pub received_at: DateTime<Utc>,
+    /// When conversations close.
+    pub policy: &'a Policy,
 }

@@ -110,3 +110,10 @@ pub struct Message {
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
 }
+
+impl Message {
+    /// When it happened, for deciding what it belongs to: nothing happens after the queue took the word of it.
+    pub fn happened_at(&self) -> DateTime<Utc> {
+        self.occurred_at.min(self.received_at)
+    }
+}

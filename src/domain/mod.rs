@@ -4,13 +4,19 @@
 //! method that does not exist ([`Closed`] has no `append`).
 
 mod conversation;
+mod details;
 mod ids;
 mod message;
 mod policy;
+mod rating;
+mod variable;
 
 pub use conversation::{
-    Close, CloseReason, Closed, Closing, Conversation, Due, DueReason, Head, Open, Record, Stretch,
+    Close, CloseReason, Closed, Closing, Conversation, Due, DueReason, End, Head, Open, Opening, Record, Stretch,
 };
+pub use details::{Changes, Details, TooMuch, Window};
 pub use ids::{ConversationId, EventId, Sequence, Thread, ThreadKey};
 pub use message::{Attachment, Direction, Message, SenderType};
-pub use policy::Policy;
+pub use policy::{Policy, ProjectSettings, next_midnight};
+pub use rating::{Rating, RatingKind};
+pub use variable::Variable;

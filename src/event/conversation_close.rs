@@ -11,8 +11,8 @@ use super::{ConversationClose, thread};
 /// The event's name on the wire.
 pub(super) const NAME: &str = "conversation.close";
 
-/// Longest reason, in characters.
-const REASON_LIMIT: usize = 1_000;
+/// Longest reason or topic, in characters.
+const WORDS_LIMIT: usize = 1_000;
 
 /// Writes the body that decodes to `close` in `thread`: operators send it into the thread's group.
 pub fn to_body(thread: &Thread, close: &ConversationClose) -> String {
@@ -22,6 +22,11 @@ pub fn to_body(thread: &Thread, close: &ConversationClose) -> String {
     }
     if let Some(reason) = &close.reason {
         data.insert("reason".to_owned(), reason.as_str().into());
+    }
+    for (field, text) in [("topic", &close.topic), ("subtopic", &close.subtopic)] {
+        if let Some(text) = text {
+            data.insert(field.to_owned(), text.as_str().into());
+        }
     }
     if let Some(id) = close.conversation_id {
         data.insert("close_conversation_id".to_owned(), id.to_string().into());
@@ -33,11 +38,13 @@ pub fn to_body(thread: &Thread, close: &ConversationClose) -> String {
 /// every event, names the thread.
 ///
 /// # Errors
-/// A resolution that is not 0 to 4, too long a reason, or a field of another type.
+/// A resolution that is not 0 to 4, too long a reason or topic, or a field of another type.
 pub(super) fn read(data: &mut Fields) -> Result<ConversationClose, Rejection> {
     Ok(ConversationClose {
         resolution: data.take("resolution").and_then(resolution).transpose()?,
-        reason: reason(data)?,
+        reason: words(data, "reason")?,
+        topic: words(data, "topic")?,
+        subtopic: words(data, "subtopic")?,
         conversation_id: data.uuid("close_conversation_id")?.map(ConversationId),
     })
 }
@@ -57,14 +64,14 @@ fn resolution(value: Value) -> Option<Result<u8, Rejection>> {
     })
 }
 
-fn reason(data: &mut Fields) -> Result<Option<String>, Rejection> {
-    let reason = data.text("reason")?;
-    if is_blank(&reason) {
+fn words(data: &mut Fields, field: &'static str) -> Result<Option<String>, Rejection> {
+    let words = data.text(field)?;
+    if is_blank(&words) {
         Ok(None)
-    } else if reason.chars().count() > REASON_LIMIT {
-        Err(Rejection::field(Code::TooLong, "reason", "must be at most 1,000 characters"))
+    } else if words.chars().count() > WORDS_LIMIT {
+        Err(Rejection::field(Code::TooLong, field, "must be at most 1,000 characters"))
     } else {
-        Ok(Some(reason))
+        Ok(Some(words))
     }
 }
 

@@ -237,7 +237,7 @@ proptest! {
         id in proptest::option::of(any::<u128>()),
     ) {
         let conversation_id = id.map(|id| ConversationId(uuid::Uuid::from_u128(id)));
-        let close = ConversationClose { resolution, reason, conversation_id };
+        let close = ConversationClose { resolution, reason, topic: None, subtopic: None, conversation_id };
         let event = decode_body(&conversation_close::to_body(&thread, &close)).expect("an event");
         prop_assert_eq!((event.thread, event.kind), (thread, Kind::ConversationClose(close)));
     }

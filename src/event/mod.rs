@@ -102,6 +102,10 @@ pub struct ConversationClose {
     pub resolution: Option<u8>,
     /// Why, in the asker's words.
     pub reason: Option<String>,
+    /// What it was about.
+    pub topic: Option<String>,
+    /// What it was about, more closely.
+    pub subtopic: Option<String>,
     /// The one conversation that is meant; absent: whichever is open. Operators always name it.
     pub conversation_id: Option<ConversationId>,
 }
@@ -249,7 +253,8 @@ mod tests {
     fn a_publishers_close_names_no_conversation() {
         let close = decoded(fixture!("conversation_close"));
         let reason = Some("the customer said goodbye".into());
-        let expected = ConversationClose { resolution: Some(0), reason, conversation_id: None };
+        let expected =
+            ConversationClose { resolution: Some(0), reason, topic: None, subtopic: None, conversation_id: None };
         assert_eq!(close.kind, Kind::ConversationClose(expected));
         assert_eq!(close.id, EventId::derive(&close.thread.key(), "conversation.close", "close-1"));
     }

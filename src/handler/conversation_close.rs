@@ -12,6 +12,8 @@ pub(super) fn handle(head: &Head, open: &Open, event: &Event, asked: &Conversati
         Some(_) => CloseReason::Operator,
         None => CloseReason::Requested,
     };
-    let close = Close { at: event.received_at, reason, resolution: asked.resolution, detail: asked.reason.clone() };
-    sealed(head, open.clone().close(close, policy))
+    let (resolution, detail) = (asked.resolution, asked.reason.clone());
+    let (topic, subtopic) = (asked.topic.clone(), asked.subtopic.clone());
+    let close = Close { resolution, detail, topic, subtopic, ..Close::new(event.received_at, reason) };
+    sealed(head, open.clone().close(close, event.received_at, policy))
 }

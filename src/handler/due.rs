@@ -14,13 +14,13 @@ pub(super) fn handle(seen: &Seen, head: &Head, open: &Open, event: &Event, due: 
     if now < open.due.at {
         return Decision::Nothing("it is not due yet, or no longer");
     }
-    let close = |reason| Close { at: now, reason, resolution: None, detail: None };
+    let close = |reason| Close::new(now, reason);
     if open.due.reason == DueReason::SessionEnded {
-        return sealed(head, open.clone().close(close(CloseReason::SessionEnded), policy));
+        return sealed(head, open.clone().close(close(CloseReason::SessionEnded), now, policy));
     }
     let active_at = seen.last_received.unwrap_or_default().max(open.record.opened_received_at);
     if now >= active_at + policy.idle {
-        return sealed(head, open.clone().close(close(CloseReason::Idle), policy));
+        return sealed(head, open.clone().close(close(CloseReason::Idle), now, policy));
     }
     if now >= open.checkpoint_at(policy) {
         let open = open.clone().checkpointed(now).look_again(active_at, policy);

@@ -14,7 +14,7 @@ pub(super) fn handle(
     policy: &Policy,
 ) -> Decision {
     // what occurred inside a closed conversation belongs to it, whenever it arrives
-    if let Some(stretch) = before(seen).filter(|stretch| seen.in_previous || stretch.covers(message.occurred_at)) {
+    if let Some(stretch) = before(seen).filter(|stretch| seen.overtaken || stretch.covers(message.occurred_at)) {
         return Decision::Late(stretch);
     }
     match open {

@@ -21,8 +21,9 @@ pub struct Seen {
     pub head: Option<Head>,
     /// When the queue took the conversation's latest message. Read for `due` only.
     pub last_received: Option<DateTime<Utc>>,
-    /// Whether this very message stands in the closed conversation. Read only where a message would open the next one.
-    pub in_previous: bool,
+    /// Whether this message, or one that came after it, stands in the closed conversation. Read only where a message would
+    /// open the next one.
+    pub overtaken: bool,
 }
 
 /// What is to happen.

@@ -18,6 +18,7 @@ const POLICY: Policy = Policy {
     idle: Duration::from_secs(24 * 3600),
     checkpoint: Duration::from_secs(7 * 24 * 3600),
     unfinished: Duration::from_secs(300),
+    ..Policy::DEFAULT
 };
 
 /// Seconds into the test's day.
@@ -72,7 +73,8 @@ fn session_closed(received: i64) -> Event {
 }
 
 fn close(received: i64, conversation_id: Option<ConversationId>) -> Event {
-    let close = event::ConversationClose { resolution: Some(0), reason: None, conversation_id };
+    let close =
+        event::ConversationClose { resolution: Some(0), reason: None, topic: None, subtopic: None, conversation_id };
     event(received, Kind::ConversationClose(close))
 }
 
@@ -102,9 +104,9 @@ fn in_grace() -> Head {
 
 /// The same, sealed at second 40.
 fn closing() -> Head {
-    let close = Close { at: at(40), reason: CloseReason::SessionEnded, resolution: None, detail: None };
+    let close = Close::new(at(40), CloseReason::SessionEnded);
     let head = in_grace();
-    head.next(Conversation::Closing(open(&head).close(close, &POLICY)))
+    head.next(Conversation::Closing(open(&head).close(close, at(40), &POLICY)))
 }
 
 /// The same, archived.
@@ -192,7 +194,7 @@ fn a_message_from_inside_a_closed_conversation_goes_to_that_one() {
 
 #[test]
 fn a_message_that_already_stands_in_the_previous_conversation_does_not_open_a_ghost() {
-    let seen = Seen { head: Some(closed()), in_previous: true, ..Seen::default() };
+    let seen = Seen { head: Some(closed()), overtaken: true, ..Seen::default() };
     assert_eq!(word(&decide(&seen, &says(99, 99), &POLICY)), "late");
 }
 

@@ -15,12 +15,13 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::{
-    Cursor, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Settled,
+    Cursor, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Row, Settled,
     dead_letters::{SETTLED, SETTLED_AT, day_key, of_dead_letter, row_key, to_dead_letter},
     item::{
         self, ATTEMPTS, Assembly, DUE_AT, DUE_INDEX, DUE_SHARD, EXPIRES_AT, Item, PK, RECEIVED_AT, SK, VERSION, number,
         text,
     },
+    rows::{RANK, of_row, rank, to_row},
 };
 use crate::domain::{ConversationId, Head, Message, ThreadKey};
 
@@ -205,23 +206,40 @@ impl HotStore for DynamoStore {
         got.items().first().map_or(Ok(None), |item| item::millis(item, RECEIVED_AT))
     }
 
-    async fn holds(
+    async fn overtook(
         &self,
         thread: &ThreadKey,
         conversation: ConversationId,
         message: &Message,
     ) -> Result<bool, HotError> {
-        let got = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(item::message_key(thread, conversation, message)))
-            .consistent_read(true)
-            .projection_expression(PK)
-            .send()
-            .await
-            .map_err(error)?;
-        Ok(got.item.is_some())
+        let (own, end) = (item::message_sk(conversation, message), item::after_messages_of(conversation));
+        let mut after = None;
+        loop {
+            let got = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .consistent_read(true)
+                .key_condition_expression("pk = :pk and sk between :own and :end")
+                .expression_attribute_values(":pk", text(thread.as_str()))
+                .expression_attribute_values(":own", text(&own))
+                .expression_attribute_values(":end", text(&end))
+                .projection_expression(SK)
+                .limit(PAGE_MESSAGES)
+                .set_exclusive_start_key(after)
+                .send()
+                .await
+                .map_err(error)?;
+            for found in got.items() {
+                if item::sequence(found)? >= message.sequence.0 {
+                    return Ok(true);
+                }
+            }
+            after = got.last_evaluated_key.filter(|key| !key.is_empty());
+            if after.is_none() {
+                return Ok(false);
+            }
+        }
     }
 
     async fn due(&self, shard: u8, until: DateTime<Utc>, limit: usize) -> Result<Vec<DueHead>, HotError> {
@@ -312,6 +330,47 @@ impl HotStore for DynamoStore {
             Ok(_) => Ok(true),
             Err(failure) if failure.code() == Some("ConditionalCheckFailedException") => Ok(false),
             Err(failure) => Err(error(failure)),
+        }
+    }
+
+    async fn write_row(&self, row: &Row) -> Result<bool, HotError> {
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(of_row(row)));
+        let put = put
+            .condition_expression("attribute_not_exists(#pk) or #rank < :rank")
+            .expression_attribute_names("#pk", PK)
+            .expression_attribute_names("#rank", RANK)
+            .expression_attribute_values(":rank", text(rank(row.rank)));
+        match put.send().await {
+            Ok(_) => Ok(true),
+            Err(failure) if failure.code() == Some("ConditionalCheckFailedException") => Ok(false),
+            Err(failure) => Err(error(failure)),
+        }
+    }
+
+    async fn rows(&self, partition: &str, prefix: &str) -> Result<Vec<Row>, HotError> {
+        let mut rows = Vec::new();
+        let mut after = None;
+        loop {
+            let got = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .consistent_read(true)
+                .key_condition_expression("pk = :pk and begins_with(sk, :prefix)")
+                .expression_attribute_values(":pk", text(partition))
+                .expression_attribute_values(":prefix", text(prefix))
+                .limit(PAGE_MESSAGES - i32::try_from(rows.len()).unwrap_or(PAGE_MESSAGES))
+                .set_exclusive_start_key(after)
+                .send()
+                .await
+                .map_err(error)?;
+            for item in got.items() {
+                rows.push(to_row(item)?);
+            }
+            after = got.last_evaluated_key.filter(|key| !key.is_empty() && rows.len() < PAGE_MESSAGES as usize);
+            if after.is_none() {
+                return Ok(rows);
+            }
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) const VERSION: &str = "version";
 pub(super) const DUE_SHARD: &str = "due_shard";
 pub(super) const DUE_AT: &str = "due_at";
 pub(super) const RECEIVED_AT: &str = "received_at";
-const BODY: &str = "body";
+pub(super) const BODY: &str = "body";
 const PARTS: &str = "parts";
 pub(super) const EXPIRES_AT: &str = "expires_at";
 pub(super) const ATTEMPTS: &str = "attempts";
@@ -46,11 +46,6 @@ pub(super) fn head_key(thread: &ThreadKey) -> Item {
     HashMap::from([(PK.into(), text(thread.as_str())), (SK.into(), text(HEAD))])
 }
 
-/// The key of a message.
-pub(super) fn message_key(thread: &ThreadKey, conversation: ConversationId, message: &Message) -> Item {
-    HashMap::from([(PK.into(), text(thread.as_str())), (SK.into(), text(message_sk(conversation, message)))])
-}
-
 /// The key of a delivery's count of failed attempts.
 pub(super) fn attempts_key(message_id: &str) -> Item {
     HashMap::from([(PK.into(), text(format!("ATTEMPTS#{message_id}"))), (SK.into(), text("ATTEMPTS"))])
@@ -65,10 +60,21 @@ pub(super) fn messages_of(conversation: ConversationId) -> String {
     format!("M#{conversation}#")
 }
 
+/// What sorts right after all of them.
+pub(super) fn after_messages_of(conversation: ConversationId) -> String {
+    format!("M#{conversation}$")
+}
+
 /// W1: `M#{conversation}#{occurred_at µs}#{sequence}#{event}`. Sorts as the archive does, and the same delivery gives the same key.
-fn message_sk(conversation: ConversationId, message: &Message) -> String {
+pub(super) fn message_sk(conversation: ConversationId, message: &Message) -> String {
     let micros = message.occurred_at.timestamp_micros().max(0);
     format!("M#{conversation}#{micros:016}#{:032x}#{}", message.sequence.0, message.event_id)
+}
+
+/// The place in its group of the message that an item belongs to.
+pub(super) fn sequence(item: &Item) -> Result<u128, HotError> {
+    let digits = string(item, SK)?.split('#').nth(3).unwrap_or_default();
+    u128::from_str_radix(digits, 16).map_err(|_| HotError::Unreadable(SK))
 }
 
 /// The item of a head. A closed head expires with the messages it closed over; another never does.
@@ -191,7 +197,7 @@ pub(super) fn millis(item: &Item, name: &'static str) -> Result<Option<DateTime<
     millis.map(Some).ok_or(HotError::Unreadable(name))
 }
 
-fn integer(item: &Item, name: &'static str) -> Result<usize, HotError> {
+pub(super) fn integer(item: &Item, name: &'static str) -> Result<usize, HotError> {
     match item.get(name) {
         Some(AttributeValue::N(digits)) => digits.parse().map_err(|_| HotError::Unreadable(name)),
         _ => Err(HotError::Unreadable(name)),

@@ -6,21 +6,30 @@
 mod dead_letters;
 mod dynamo;
 mod item;
+mod known;
+mod rows;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use thiserror::Error;
+use tokio::time::Instant;
 
 use crate::{
     coalesce::{Batching, Coalescer},
-    domain::{ConversationId, Head, Message, ThreadKey},
+    domain::{ConversationId, Head, Message, ProjectSettings, ThreadKey},
 };
 
 pub use dead_letters::{DeadLetter, DeadLetters, Settled, Settlement};
 pub use dynamo::DynamoStore;
 pub use item::{DUE_INDEX, DUE_SHARDS};
+pub use known::SessionThread;
+pub use rows::Row;
 
 /// A message on its way into a conversation.
 #[derive(Clone, Debug)]
@@ -100,8 +109,8 @@ pub trait HotStore: Send + Sync {
         conversation: ConversationId,
     ) -> Result<Option<DateTime<Utc>>, HotError>;
 
-    /// Whether `message` stands in that conversation.
-    async fn holds(
+    /// Whether `message`, or one that came after it, stands in that conversation: then it closed over this message's head.
+    async fn overtook(
         &self,
         thread: &ThreadKey,
         conversation: ConversationId,
@@ -128,6 +137,12 @@ pub trait HotStore: Send + Sync {
         message_id: &str,
         settled: Settled,
     ) -> Result<bool, HotError>;
+
+    /// Writes a row unless one of the same event or a newer one stands. Returns whether it was written.
+    async fn write_row(&self, row: &Row) -> Result<bool, HotError>;
+
+    /// The rows of a partition whose names begin with `prefix`, by name, at most 1,000.
+    async fn rows(&self, partition: &str, prefix: &str) -> Result<Vec<Row>, HotError>;
 }
 
 /// Why the hot store did not do it, or perhaps did: every write may be repeated.
@@ -152,6 +167,7 @@ pub struct Hot {
     store: Arc<dyn HotStore>,
     heads: Coalescer<ThreadKey, Result<Option<Head>, HotError>>,
     puts: Coalescer<Put, Result<(), HotError>>,
+    projects: known::Remembered,
 }
 
 impl Hot {
@@ -170,7 +186,12 @@ impl Hot {
                 let store = writer.clone();
                 async move { store.put_messages(puts).await }
             }),
+            projects: known::Remembered::default(),
         }
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, HashMap<String, (Instant, ProjectSettings)>> {
+        self.projects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The head of a thread.

@@ -8,7 +8,8 @@ use super::{Failure, Pipeline};
 use crate::{
     archive::{Summary, Transaction},
     domain::{
-        Close, CloseReason, Closing, Conversation, ConversationId, Head, Message, Record, Stretch, Thread, ThreadKey,
+        Close, CloseReason, Closing, Conversation, ConversationId, Details, Head, Message, Record, Stretch, Thread,
+        ThreadKey,
     },
 };
 
@@ -103,8 +104,9 @@ impl Pipeline {
             contact_name: message.contact_name.clone(),
             agent_id: message.agent_id.clone(),
             previous: None,
+            details: Details::default(),
         };
-        let close = Close { at: stretch.closed_at, reason: stretch.reason, resolution: None, detail: None };
+        let close = Close::new(stretch.closed_at, stretch.reason);
         self.append_archived(thread, &record, &close, std::slice::from_ref(message)).await
     }
 
@@ -150,7 +152,7 @@ impl Pipeline {
             }
         }
         let last = run.iter().map(|message| message.received_at).max().unwrap_or(record.opened_received_at);
-        let late = Close { at: last, reason: CloseReason::Late, resolution: None, detail: None };
+        let late = Close::new(last, CloseReason::Late);
         let messages: Vec<Message> = run.iter().map(|message| Message::clone(message)).collect();
         self.append_archived(&assigned.thread, record, &close.unwrap_or(late), &messages).await
     }
@@ -164,5 +166,5 @@ fn close_of(conversation: &Conversation, id: ConversationId) -> Option<Close> {
         return Some(closed.close.clone());
     }
     let before = conversation.record().previous.filter(|stretch| stretch.id == id)?;
-    Some(Close { at: before.closed_at, reason: before.reason, resolution: None, detail: None })
+    Some(Close::new(before.closed_at, before.reason))
 }

@@ -247,7 +247,7 @@ impl Pipeline {
                 seen.last_received = self.hot.last_received(thread, open.record.id).await?;
             }
             (Kind::Message(message), Some(Conversation::Closed(closed))) => {
-                seen.in_previous = self.hot.holds(thread, closed.record.id, message).await?;
+                seen.overtaken = self.hot.overtook(thread, closed.record.id, message).await?;
             }
             _ => {}
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use conversationd::archive::{Archive, ArchiveError, ContentHash, MessageRow, Options, PostgresArchive, Summary};
 use conversationd::domain::{
-    Close, CloseReason, ConversationId, Direction, EventId, Message, Record, Sequence, Thread,
+    Close, CloseReason, ConversationId, Details, Direction, EventId, Message, Record, Sequence, Thread,
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
@@ -127,6 +127,7 @@ pub fn record(number: u128) -> Record {
         contact_name: None,
         agent_id: None,
         previous: None,
+        details: Details::default(),
     }
 }
 
@@ -161,12 +162,8 @@ pub fn messages(numbers: std::ops::Range<u32>) -> Vec<Message> {
 }
 
 pub fn close() -> Close {
-    Close {
-        at: noon() + Duration::from_secs(86_400),
-        reason: CloseReason::Idle,
-        resolution: Some(0),
-        detail: Some("nobody spoke".into()),
-    }
+    let at = noon() + Duration::from_secs(86_400);
+    Close { resolution: Some(0), detail: Some("nobody spoke".into()), ..Close::new(at, CloseReason::Idle) }
 }
 
 /// The content hash as this side computes it.

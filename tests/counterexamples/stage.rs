@@ -14,7 +14,7 @@ use conversationd::{
     consumer::{Consumer, Limits},
     counters::Counters,
     domain::{Conversation, ConversationId, EventId, Head, Message, Thread, ThreadKey},
-    hot::{Cursor, DeadLetter, DeadLetters, DueHead, Hot, HotError, HotStore, Page, Put, Settled},
+    hot::{Cursor, DeadLetter, DeadLetters, DueHead, Hot, HotError, HotStore, Page, Put, Row, Settled},
     pipeline::Pipeline,
     queue::{Inbox, Leases, QueueError},
 };
@@ -387,14 +387,14 @@ impl HotStore for Gated {
         self.store.last_received(thread, conversation).await
     }
 
-    async fn holds(
+    async fn overtook(
         &self,
         thread: &ThreadKey,
         conversation: ConversationId,
         message: &Message,
     ) -> Result<bool, HotError> {
-        self.pass("holds").await?;
-        self.store.holds(thread, conversation, message).await
+        self.pass("overtook").await?;
+        self.store.overtook(thread, conversation, message).await
     }
 
     async fn due(&self, shard: u8, until: DateTime<Utc>, limit: usize) -> Result<Vec<DueHead>, HotError> {
@@ -415,5 +415,13 @@ impl HotStore for Gated {
 
     async fn mark_dead_letter(&self, at: DateTime<Utc>, id: &str, settled: Settled) -> Result<bool, HotError> {
         self.store.mark_dead_letter(at, id, settled).await
+    }
+
+    async fn write_row(&self, row: &Row) -> Result<bool, HotError> {
+        self.store.write_row(row).await
+    }
+
+    async fn rows(&self, partition: &str, prefix: &str) -> Result<Vec<Row>, HotError> {
+        self.store.rows(partition, prefix).await
     }
 }

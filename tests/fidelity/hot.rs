@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use conversationd::{
     domain::{
-        Close, CloseReason, Closed, Closing, Conversation, ConversationId, Direction, Due, DueReason, EventId, Head,
-        Message, Open, Record, Sequence, Thread, ThreadKey,
+        Close, CloseReason, Closed, Closing, Conversation, ConversationId, Details, Direction, Due, DueReason, EventId,
+        Head, Message, Open, Record, Sequence, Thread, ThreadKey,
     },
     hot::{DUE_SHARDS, DueHead, DynamoStore, HotError, HotStore, Put},
 };
@@ -38,7 +38,7 @@ pub enum Operation {
         thread: u8,
         conversation: u8,
     },
-    Holds(Copy),
+    Overtook(Copy),
     /// Asks for the shard of a thread.
     Due {
         thread: u8,
@@ -88,7 +88,7 @@ pub fn any_list() -> impl Strategy<Value = Vec<Operation>> {
         1 => Just(Operation::Heads),
         6 => vec(any_copy(), 0..25).prop_map(Operation::Put),
         4 => (0..THREADS, 0..3_u8).prop_map(|(thread, conversation)| Operation::Read { thread, conversation }),
-        2 => any_copy().prop_map(Operation::Holds),
+        2 => any_copy().prop_map(Operation::Overtook),
         2 => (0..2_u8, -1..3_i32).prop_map(|(delivery, attempts)| Operation::Charge { delivery, attempts }),
         3 => (0..THREADS, 0..400_u16, 1..5_usize)
             .prop_map(|(thread, until_minutes, limit)| Operation::Due { thread, until_minutes, limit }),
@@ -126,7 +126,7 @@ impl Pair<'_> {
             Operation::Heads => self.heads(),
             Operation::Put(copies) => self.put(copies),
             Operation::Read { thread, conversation } => self.read(*thread, *conversation),
-            Operation::Holds(copy) => self.holds(copy),
+            Operation::Overtook(copy) => self.overtook(copy),
             Operation::Due { thread, until_minutes, limit } => {
                 let shard = self.key(*thread).spread() % u64::from(DUE_SHARDS);
                 self.due(shard as u8, *until_minutes, *limit)
@@ -201,11 +201,11 @@ impl Pair<'_> {
         Ok(())
     }
 
-    fn holds(&self, copy: &Copy) -> TestCaseResult {
+    fn overtook(&self, copy: &Copy) -> TestCaseResult {
         let (key, id, message) = (self.key(copy.thread), id(copy.conversation), message(copy));
-        let expected = self.model.wait(self.model.hot.holds(&key, id, &message)).map_err(failed)?;
-        let found = self.house.wait(self.store.holds(&key, id, &message)).map_err(failed)?;
-        prop_assert_eq!(found, expected, "holds");
+        let expected = self.model.wait(self.model.hot.overtook(&key, id, &message)).map_err(failed)?;
+        let found = self.house.wait(self.store.overtook(&key, id, &message)).map_err(failed)?;
+        prop_assert_eq!(found, expected, "overtook");
         Ok(())
     }
 
@@ -284,14 +284,16 @@ fn in_state(state: State, conversation: u8, due_at: DateTime<Utc>) -> Conversati
         contact_name: Some("José \"Zé\" 👋".into()),
         agent_id: None,
         previous: None,
+        details: Details::default(),
     };
-    let close = Close { at: time(2), reason: CloseReason::Idle, resolution: None, detail: None };
+    let close = Close::new(time(2), CloseReason::Idle);
     match state {
         State::Open => Conversation::Open(Open {
             record,
             due: Due { at: due_at, reason: DueReason::Look },
             sessions: ["s-1".to_owned()].into(),
             checkpointed_at: None,
+            ends: None,
         }),
         State::Closing => Conversation::Closing(Closing { record, close, due_at }),
         State::Closed => Conversation::Closed(Closed { record, close }),

@@ -25,6 +25,7 @@ const POLICY: Policy = Policy {
     idle: Duration::from_secs(3_600),
     checkpoint: Duration::from_secs(86_400),
     unfinished: Duration::from_secs(60),
+    ..Policy::DEFAULT
 };
 
 /// A table and a schema of one's own, removed at the end.
@@ -111,7 +112,7 @@ impl Stores {
         let inserted = transaction.insert(record, messages, false).await.map_err(said)?;
         equal("what was inserted", &inserted.into_iter().collect(), &ids)?;
         let Conversation::Open(open) = &head.conversation else { return Err("the head is not open".into()) };
-        let close = Close { at: open.due.at, reason: CloseReason::Idle, resolution: None, detail: None };
+        let close = Close::new(open.due.at, CloseReason::Idle);
         let summary = transaction.finish(record, Some(&close)).await.map_err(said)?;
         equal("the number of messages", &summary.message_count, &(messages.len() as u64))?;
         equal("the content hash", &summary.content_hash, &hash(messages))?;

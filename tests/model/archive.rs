@@ -9,7 +9,10 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use conversationd::{
     archive::{Archive, ArchiveError, Summary, Transaction},
-    domain::{Close, Conversation, ConversationId, EventId, Message, Record, Thread, ThreadKey},
+    domain::{
+        Changes, Close, Conversation, ConversationId, Details, EventId, Message, Rating, Record, Thread, ThreadKey,
+        Variable,
+    },
 };
 
 use super::{
@@ -31,6 +34,12 @@ pub struct ArchiveState {
     pub messages: Vec<(ConversationId, EventId)>,
     /// What was announced: the conversation, whether it is an amendment, and which messages.
     pub notices: Vec<(ConversationId, bool, Vec<EventId>)>,
+    /// Ratings: the conversation each stands with, if any.
+    pub ratings: BTreeMap<EventId, Option<ConversationId>>,
+    /// Changes after the close, as last written.
+    pub details: BTreeMap<ConversationId, Details>,
+    /// Variables each conversation ended with.
+    pub variables: BTreeMap<ConversationId, Vec<Variable>>,
     locks: BTreeMap<ConversationId, (u64, Duration)>,
     transactions: u64,
 }
@@ -62,7 +71,16 @@ impl Archive for ModelArchive {
             state.archive.transactions
         });
         let id = id.await.map_err(unavailable)?;
-        Ok(Box::new(ModelTransaction { link: self.0.clone(), id, locked: None, inserted: Vec::new() }))
+        let written = Written::default();
+        Ok(Box::new(ModelTransaction { link: self.0.clone(), id, locked: None, written }))
+    }
+
+    async fn rate_alone(&self, _: &Thread, rating: &Rating) -> Result<(), ArchiveError> {
+        let event = rating.event_id;
+        let rated = self.0.io("rate_alone", true, move |state: &mut State, _| {
+            state.archive.ratings.entry(event).or_insert(None);
+        });
+        rated.await.map_err(unavailable)
     }
 }
 
@@ -70,7 +88,16 @@ struct ModelTransaction {
     link: Link,
     id: u64,
     locked: Option<ConversationId>,
+    written: Written,
+}
+
+/// What a transaction wrote so far.
+#[derive(Default)]
+struct Written {
     inserted: Vec<EventId>,
+    ratings: Vec<EventId>,
+    changes: Vec<Changes>,
+    variables: Option<Vec<Variable>>,
 }
 
 impl Drop for ModelTransaction {
@@ -123,7 +150,7 @@ impl Transaction for ModelTransaction {
     ) -> Result<Vec<EventId>, ArchiveError> {
         let (id, transaction) = (record.id, self.id);
         let events: Vec<EventId> = messages.iter().map(|message| message.event_id).collect();
-        let mine: BTreeSet<EventId> = self.inserted.iter().copied().collect();
+        let mine: BTreeSet<EventId> = self.written.inserted.iter().copied().collect();
         let inserted = self.link.io("insert", true, move |state: &mut State, now| {
             if !touch(state, id, transaction, now) {
                 return None;
@@ -151,18 +178,38 @@ impl Transaction for ModelTransaction {
             Some(new)
         });
         let inserted = inserted.await.map_err(unavailable)?.ok_or_else(rolled_back)?;
-        self.inserted.extend(&inserted);
+        self.written.inserted.extend(&inserted);
         Ok(inserted)
+    }
+
+    async fn rate(&mut self, _: &Thread, _: &Record, rating: &Rating) -> Result<bool, ArchiveError> {
+        let event = rating.event_id;
+        let new = self.link.io("rate", true, move |state: &mut State, _| !state.archive.ratings.contains_key(&event));
+        let new = new.await.map_err(unavailable)?;
+        self.written.ratings.push(event);
+        Ok(new)
+    }
+
+    async fn amend(&mut self, _: &Record, changes: &Changes) -> Result<(), ArchiveError> {
+        self.link.io("amend", true, |_: &mut State, _| ()).await.map_err(unavailable)?;
+        self.written.changes.push(changes.clone());
+        Ok(())
+    }
+
+    async fn keep_variables(&mut self, _: &Record, variables: &[Variable]) -> Result<(), ArchiveError> {
+        self.link.io("keep_variables", true, |_: &mut State, _| ()).await.map_err(unavailable)?;
+        self.written.variables = Some(variables.to_vec());
+        Ok(())
     }
 
     async fn finish(mut self: Box<Self>, record: &Record, close: Option<&Close>) -> Result<Summary, ArchiveError> {
         let (id, transaction) = (record.id, self.id);
-        let (closed_at, inserted) = (close.map(|close| close.at), std::mem::take(&mut self.inserted));
+        let (closed_at, written) = (close.map(|close| close.at), std::mem::take(&mut self.written));
         let summary = self.link.io("commit", true, move |state: &mut State, now| {
             if !touch(state, id, transaction, now) {
                 return None;
             }
-            let summary = commit(state, id, closed_at, inserted);
+            let summary = commit(state, id, closed_at, written);
             state.archive.locks.remove(&id);
             Some(summary)
         });
@@ -197,20 +244,30 @@ fn rolled_back() -> ArchiveError {
     ArchiveError::Unavailable("the transaction has ended".into())
 }
 
-fn commit(state: &mut State, id: ConversationId, closed_at: Option<DateTime<Utc>>, inserted: Vec<EventId>) -> Summary {
+fn commit(state: &mut State, id: ConversationId, closed_at: Option<DateTime<Utc>>, written: Written) -> Summary {
     let mutant = state.mutant;
     let archive = &mut state.archive;
     let unique = !matches!(mutant, Mutant::PlainInsert | Mutant::RandomKeys | Mutant::EventIdNotUnique);
-    let new: Vec<EventId> = inserted.into_iter().filter(|event| !(unique && archive.holds(*event))).collect();
+    let new: Vec<EventId> = written.inserted.into_iter().filter(|event| !(unique && archive.holds(*event))).collect();
     let said: Vec<String> = new.iter().map(short).collect();
     archive.messages.extend(new.iter().map(|event| (id, *event)));
     let message_count = archive.messages.iter().filter(|(of, _)| *of == id).count() as u64;
     state.detail(|| format!(" of {}: {}", short(id), said.join(" ")));
     let archive = &mut state.archive;
-    if message_count == 0 {
+    for event in written.ratings {
+        archive.ratings.entry(event).or_insert(Some(id));
+    }
+    if message_count == 0 && !archive.ratings.values().any(|of| *of == Some(id)) {
         return Summary { message_count, content_hash: None, closed_at: None };
     }
     let stored = archive.conversations.entry(id).or_default();
+    if let Some(variables) = written.variables {
+        archive.variables.insert(id, variables);
+    }
+    for changes in written.changes {
+        let details = archive.details.remove(&id).unwrap_or_default();
+        archive.details.insert(id, details.clone().after(&changes).unwrap_or(details));
+    }
     let first_close = stored.is_none() && closed_at.is_some();
     *stored = stored.or(closed_at);
     let closed_at = *stored;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use conversationd::{
     domain::{Conversation, ConversationId, EventId, Head, Message, Sequence, ThreadKey},
-    hot::{Cursor, DUE_SHARDS, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Settled},
+    hot::{Cursor, DUE_SHARDS, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Row, Settled},
 };
 
 use super::{
@@ -44,6 +44,8 @@ pub struct HotState {
     pub attempts: BTreeMap<String, u32>,
     /// The index of dead letters, by time and message.
     pub dead_letters: BTreeMap<(DateTime<Utc>, String), DeadLetter>,
+    /// Small rows, by partition and name.
+    pub rows: BTreeMap<(String, String), Row>,
     puts: u64,
 }
 
@@ -203,17 +205,19 @@ impl HotStore for ModelHot {
         last.await.map_err(unavailable)
     }
 
-    async fn holds(
+    async fn overtook(
         &self,
         thread: &ThreadKey,
         conversation: ConversationId,
         message: &Message,
     ) -> Result<bool, HotError> {
-        let key = (thread.clone(), conversation, message.occurred_at, message.sequence, message.event_id, 0);
-        self.0
-            .io("holds", false, move |state: &mut State, _| state.hot.messages.contains_key(&key))
-            .await
-            .map_err(unavailable)
+        let own = (thread.clone(), conversation, message.occurred_at, message.sequence, message.event_id, 0);
+        let overtook = self.0.io("overtook", false, move |state: &mut State, _| {
+            let behind = state.hot.messages.range(own.clone()..);
+            let mut behind = behind.take_while(|((of, id, ..), _)| *of == own.0 && *id == own.1);
+            behind.any(|((_, _, _, sequence, ..), _)| *sequence >= own.3)
+        });
+        overtook.await.map_err(unavailable)
     }
 
     async fn due(&self, shard: u8, until: DateTime<Utc>, limit: usize) -> Result<Vec<DueHead>, HotError> {
@@ -277,5 +281,27 @@ impl HotStore for ModelHot {
             row.map(|row| row.settled = Some(settled)).is_some()
         });
         marked.await.map_err(unavailable)
+    }
+
+    async fn write_row(&self, row: &Row) -> Result<bool, HotError> {
+        let row = row.clone();
+        let written = self.0.io("write_row", true, move |state: &mut State, _| {
+            let place = (row.partition.clone(), row.name.clone());
+            let newer = state.hot.rows.get(&place).is_none_or(|stands| stands.rank < row.rank);
+            if newer {
+                state.hot.rows.insert(place, row);
+            }
+            newer
+        });
+        written.await.map_err(unavailable)
+    }
+
+    async fn rows(&self, partition: &str, prefix: &str) -> Result<Vec<Row>, HotError> {
+        let (partition, prefix) = (partition.to_owned(), prefix.to_owned());
+        let rows = self.0.io("rows", false, move |state: &mut State, _| {
+            let of = state.hot.rows.iter().filter(|((of, name), _)| *of == partition && name.starts_with(&prefix));
+            of.map(|(_, row)| row.clone()).collect()
+        });
+        rows.await.map_err(unavailable)
     }
 }

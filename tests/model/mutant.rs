@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use conversationd::{
     domain::{Conversation, ConversationId, Head, Message, ThreadKey},
-    hot::{Cursor, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Settled},
+    hot::{Cursor, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Row, Settled},
 };
 
 use super::hot::ModelHot;
@@ -151,13 +151,13 @@ impl HotStore for Broken {
         self.hot.last_received(thread, conversation).await
     }
 
-    async fn holds(
+    async fn overtook(
         &self,
         thread: &ThreadKey,
         conversation: ConversationId,
         message: &Message,
     ) -> Result<bool, HotError> {
-        self.hot.holds(thread, conversation, message).await
+        self.hot.overtook(thread, conversation, message).await
     }
 
     async fn due(&self, shard: u8, until: DateTime<Utc>, limit: usize) -> Result<Vec<DueHead>, HotError> {
@@ -178,5 +178,13 @@ impl HotStore for Broken {
 
     async fn mark_dead_letter(&self, at: DateTime<Utc>, id: &str, settled: Settled) -> Result<bool, HotError> {
         self.hot.mark_dead_letter(at, id, settled).await
+    }
+
+    async fn write_row(&self, row: &Row) -> Result<bool, HotError> {
+        self.hot.write_row(row).await
+    }
+
+    async fn rows(&self, partition: &str, prefix: &str) -> Result<Vec<Row>, HotError> {
+        self.hot.rows(partition, prefix).await
     }
 }

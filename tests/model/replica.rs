@@ -37,6 +37,7 @@ pub const POLICY: Policy = Policy {
     idle: Duration::from_secs(60),
     checkpoint: Duration::from_secs(150),
     unfinished: Duration::from_secs(20),
+    ..Policy::DEFAULT
 };
 
 /// The lease the model's daemons ask for.

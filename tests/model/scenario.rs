@@ -42,7 +42,7 @@ pub struct Outcome {
 }
 
 /// Operations that a seed may make prone to stalls.
-const OPERATIONS: [&str; 12] = [
+const OPERATIONS: [&str; 13] = [
     "heads",
     "head_open",
     "head_closing",
@@ -54,7 +54,8 @@ const OPERATIONS: [&str; 12] = [
     "commit",
     "delete",
     "receive",
-    "holds",
+    "overtook",
+    "rows",
 ];
 
 /// How long a system without new faults may take to come to rest, in steps of half a minute: two hours.

@@ -22,6 +22,7 @@ const CLOSED: Policy = Policy {
     idle: Duration::from_secs(1_800),
     checkpoint: Duration::from_secs(604_800),
     unfinished: Duration::from_secs(300),
+    ..Policy::DEFAULT
 };
 
 fn thread(number: usize) -> Thread {
@@ -105,7 +106,7 @@ impl Talk {
     }
 
     async fn closed(&self, site: &Site) {
-        let close = Close { at: SystemClock.now(), reason: CloseReason::Idle, resolution: None, detail: None };
+        let close = Close::new(SystemClock.now(), CloseReason::Idle);
         self.archive(site, self.messages.len(), Some(&close)).await;
     }
 }

@@ -89,8 +89,8 @@ pub enum Choice {
 pub struct Model {
     pub broken: Broken,
     pub environment: Environment,
-    /// A rule that is proposed: the look before opening asks whether the message, or one behind it, stands in the closed
-    /// conversation.
+    /// Whether the look before opening asks for the message *or one behind it* in the closed conversation, as shipped, or
+    /// for the message alone.
     pub looks_behind: bool,
 }
 

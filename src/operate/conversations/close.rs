@@ -84,7 +84,13 @@ pub(super) async fn run(
             None => bail!("conversation {id} is no longer in the hot store; look at it with `conversations show {id}`"),
         },
     };
-    let close = ConversationClose { resolution: None, reason: arguments.reason.clone(), conversation_id: Some(id) };
+    let close = ConversationClose {
+        resolution: None,
+        reason: arguments.reason.clone(),
+        topic: None,
+        subtopic: None,
+        conversation_id: Some(id),
+    };
     let body = event::conversation_close::to_body(&head.thread, &close);
     if let Err(rejection) = event::decode(&raw(&body, &head.group_id)) {
         eprintln!("conversationd: the daemon would not take this: {rejection}");

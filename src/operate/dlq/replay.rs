@@ -71,7 +71,7 @@ async fn look(hot: &dyn HotStore, thread: &ThreadKey, event: &Event) -> anyhow::
             seen.last_received = hot.last_received(thread, open.record.id).await?;
         }
         (Kind::Message(message), Some(Conversation::Closed(closed))) => {
-            seen.in_previous = hot.holds(thread, closed.record.id, message).await?;
+            seen.overtaken = hot.overtook(thread, closed.record.id, message).await?;
         }
         _ => {}
     }
