@@ -8,6 +8,7 @@ mod error;
 mod guarded;
 mod postgres;
 mod read;
+mod reader;
 mod session;
 mod transaction;
 
@@ -19,6 +20,7 @@ pub use content_hash::ContentHash;
 pub use guarded::Guarded;
 pub use postgres::{Options, PostgresArchive};
 pub use read::{ConversationRow, Cursor, Filter, MessageRow, Standing};
+pub use reader::{ArchiveReader, GuardedReader, Listing};
 
 use crate::domain::{Changes, Close, EventId, Message, Rating, Record, Thread, Variable};
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{ArchiveError, PostgresArchive, columns, postgres::MIGRATIONS, session::within};
 use crate::domain::{ConversationId, EventId, Message, Sequence};
 
-const CONVERSATION: &str = "
+pub(super) const CONVERSATION: &str = "
     select id, project, contact, channel, external_id, agent_id, contact_name, opened_at, closed_at, close_reason,
            close_detail, resolution, message_count, token_count, encode(content_hash, 'hex') as content_hash,
            previous_id, created_at, updated_at
@@ -258,7 +258,7 @@ impl PostgresArchive {
         })
     }
 
-    async fn rows<T>(&self, mut query: QueryBuilder<Postgres>) -> Result<Vec<T>, ArchiveError>
+    pub(super) async fn rows<T>(&self, mut query: QueryBuilder<Postgres>) -> Result<Vec<T>, ArchiveError>
     where
         T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {

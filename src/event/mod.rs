@@ -196,6 +196,7 @@ mod tests {
             agent_id: None,
             model_used: None,
             tokens_used: None,
+            tokens: None,
             sentiment: Some("positive".into()),
             intent: Some("order_status".into()),
             entities: vec![json!({"type": "order", "value": "1042"})],

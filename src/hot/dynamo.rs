@@ -15,7 +15,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::{
-    Cursor, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Row, Settled,
+    Cursor, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Row, Settled, Walk, Walked,
     dead_letters::{SETTLED, SETTLED_AT, day_key, of_dead_letter, row_key, to_dead_letter},
     item::{
         self, ATTEMPTS, Assembly, DUE_AT, DUE_INDEX, DUE_SHARD, EXPIRES_AT, Item, PK, RECEIVED_AT, SK, VERSION, number,
@@ -34,8 +34,8 @@ const BATCH_WRITE_ITEMS: usize = 25;
 /// The table.
 #[derive(Clone, Debug)]
 pub struct DynamoStore {
-    client: Client,
-    table: String,
+    pub(super) client: Client,
+    pub(super) table: String,
     ttl: TimeDelta,
 }
 
@@ -188,6 +188,10 @@ impl HotStore for DynamoStore {
             }
             after = assembly.last();
         }
+    }
+
+    async fn walk(&self, walk: &Walk) -> Result<Walked, HotError> {
+        self.walk_through(walk).await
     }
 
     async fn last_received(
@@ -390,7 +394,7 @@ fn incomplete() -> HotError {
 /// Codes say what went wrong; messages may quote keys, which name people, and stay out.
 ///
 /// Only a request that is wrong in itself is refused. A missing table or permission is an outage: it is nobody's message's fault.
-fn error<E: ProvideErrorMetadata, R>(failure: SdkError<E, R>) -> HotError {
+pub(super) fn error<E: ProvideErrorMetadata, R>(failure: SdkError<E, R>) -> HotError {
     match failure.code() {
         Some(code @ "ValidationException") => HotError::Refused(code.to_owned()),
         Some(code) => HotError::Unavailable(code.to_owned()),

@@ -8,6 +8,7 @@ mod dynamo;
 mod item;
 mod known;
 mod rows;
+mod walk;
 
 use std::{
     collections::HashMap,
@@ -30,6 +31,7 @@ pub use dynamo::DynamoStore;
 pub use item::{DUE_INDEX, DUE_SHARDS};
 pub use known::SessionThread;
 pub use rows::Row;
+pub use walk::{Walk, Walked, Way};
 
 /// A message on its way into a conversation.
 #[derive(Clone, Debug)]
@@ -101,6 +103,9 @@ pub trait HotStore: Send + Sync {
         conversation: ConversationId,
         after: Option<Cursor>,
     ) -> Result<Page, HotError>;
+
+    /// Some of a conversation's messages from a place on, one way or the other, nearest first.
+    async fn walk(&self, walk: &Walk) -> Result<Walked, HotError>;
 
     /// When the queue took the latest message of a conversation.
     async fn last_received(

@@ -105,6 +105,7 @@ impl Pipeline {
             agent_id: message.agent_id.clone(),
             previous: None,
             details: Details::default(),
+            recap: None,
         };
         let close = Close::new(stretch.closed_at, stretch.reason);
         self.append_archived(thread, &record, &close, std::slice::from_ref(message)).await

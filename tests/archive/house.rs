@@ -128,6 +128,7 @@ pub fn record(number: u128) -> Record {
         agent_id: None,
         previous: None,
         details: Details::default(),
+        recap: None,
     }
 }
 
@@ -149,6 +150,7 @@ pub fn message(number: u32) -> Message {
         agent_id: None,
         model_used: None,
         tokens_used: Some(number),
+        tokens: None,
         sentiment: None,
         intent: None,
         entities: Vec::new(),

@@ -14,7 +14,7 @@ use conversationd::{
     consumer::{Consumer, Limits},
     counters::Counters,
     domain::{Conversation, ConversationId, EventId, Head, Message, Thread, ThreadKey},
-    hot::{Cursor, DeadLetter, DeadLetters, DueHead, Hot, HotError, HotStore, Page, Put, Row, Settled},
+    hot::{Cursor, DeadLetter, DeadLetters, DueHead, Hot, HotError, HotStore, Page, Put, Row, Settled, Walk, Walked},
     pipeline::Pipeline,
     queue::{Inbox, Leases, QueueError},
 };
@@ -377,6 +377,11 @@ impl HotStore for Gated {
     ) -> Result<Page, HotError> {
         self.pass("page").await?;
         self.store.page(thread, conversation, after).await
+    }
+
+    async fn walk(&self, walk: &Walk) -> Result<Walked, HotError> {
+        self.pass("walk").await?;
+        self.store.walk(walk).await
     }
 
     async fn last_received(
