@@ -60,6 +60,14 @@ impl Envelope {
         Ok(Self { name, correlation_id, data, beside })
     }
 
+    /// A short field of the data, or beside it.
+    pub(super) fn named(&mut self, field: &'static str, limit: usize) -> Result<Option<String>, Rejection> {
+        match (self.data.id(field, limit)?, &mut self.beside) {
+            (None, Some(beside)) => beside.id(field, limit),
+            (found, _) => Ok(found),
+        }
+    }
+
     /// Whether the field has a value, in the data or beside it.
     pub(super) fn has(&self, field: &'static str) -> bool {
         self.data.has(field) || self.beside.as_ref().is_some_and(|beside| beside.has(field))

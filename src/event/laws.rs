@@ -143,7 +143,7 @@ fn strings_of(event: &Event) -> Value {
         Kind::SessionOpened(opened) => json!([opened.session_id, opened.agent_id]),
         Kind::SessionClosed(closed) => json!(closed.session_id),
         Kind::ConversationClose(close) => json!(close.reason),
-        Kind::Due(_) => Value::Null,
+        Kind::Due(_) | Kind::Request(_) => Value::Null,
     };
     json!([event.thread, event.group_id, kind])
 }

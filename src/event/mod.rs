@@ -14,6 +14,7 @@ mod laws;
 mod message;
 mod name;
 mod rejection;
+pub mod request;
 mod session;
 #[cfg(test)]
 mod testing;
@@ -32,6 +33,7 @@ use identity::Identity;
 pub use label::Label;
 use name::Name;
 pub use rejection::{Code, Rejection};
+pub use request::{Question, Request};
 pub use trace::{TraceId, trace_id};
 
 /// What a delivery carries, as far as decoding needs it.
@@ -77,6 +79,8 @@ pub enum Kind {
     ConversationClose(ConversationClose),
     /// `due`: the timer's own command.
     Due(Due),
+    /// Somebody asks.
+    Request(Box<Request>),
 }
 
 /// A session began.
@@ -125,6 +129,9 @@ pub struct Due {
 /// The delivery cannot be taken, now or later. The rejection quotes nothing of the body.
 pub fn decode(raw: &Raw<'_>) -> Result<Event, Rejection> {
     let mut envelope = Envelope::open(raw)?;
+    if let Name::Request(asked) = envelope.name {
+        return request::read(asked, &mut envelope, raw);
+    }
     let (thread, key) = thread::read(&mut envelope.data)?;
     let correlation_id = envelope.correlation_id.take();
     let identity = Identity { thread: &key, correlation_id: correlation_id.as_deref(), body: raw.body };
@@ -149,6 +156,8 @@ pub fn decode(raw: &Raw<'_>) -> Result<Event, Rejection> {
             let due = due::read(&mut envelope.data)?;
             (due::id(&key, &due), Kind::Due(due))
         }
+        // never: read above, since not every request is about a thread
+        Name::Request(asked) => return request::read(asked, &mut envelope, raw),
     };
     Ok(Event { id, thread, group_id: raw.group_id.to_owned(), received_at: raw.sent_at, kind })
 }

@@ -1,6 +1,7 @@
 //! Names of events, with their aliases.
 
 use super::rejection::{Code, Rejection};
+use super::request::Asked;
 
 /// What an event is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,23 +14,16 @@ pub(super) enum Name {
     SessionClosed,
     ConversationClose,
     Due,
+    Request(Asked),
 }
 
 /// Names of the contract that this version does not handle.
-const UNSUPPORTED: [&str; 18] = [
+const UNSUPPORTED: [&str; 10] = [
     "contact.erase",
-    "conversation.get_context",
     "conversation.update",
     "conversation.window",
     "crm.contact_updated",
     "crm.linked",
-    "get_context",
-    "get_conversation",
-    "get_crm_link",
-    "get_state",
-    "get_stats",
-    "list_conversations",
-    "list_crm_links",
     "project.updated",
     "state.delete",
     "state.set",
@@ -43,6 +37,9 @@ impl Name {
     /// # Errors
     /// The contract has no such name, or this version does not handle it.
     pub(super) fn parse(name: &str) -> Result<Self, Rejection> {
+        if let Some(asked) = Asked::named(name) {
+            return Ok(Self::Request(asked));
+        }
         match name {
             "message.received" => Ok(Self::MessageReceived),
             "message.sent" => Ok(Self::MessageSent),

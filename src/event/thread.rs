@@ -15,11 +15,7 @@ const KEY_LIMIT: usize = 2_000;
 /// # Errors
 /// A part is missing, of another type or too long; with a `conversation_id`, contact and channel may be missing.
 pub(super) fn read(data: &mut Fields) -> Result<(Thread, ThreadKey), Rejection> {
-    let mut project = data.id("project_uuid", ID_LIMIT)?;
-    if project.is_none() {
-        project = data.id("tenant_id", ID_LIMIT)?;
-    }
-    let project = required(project, "project_uuid")?;
+    let project = project(data)?;
     let conversation = data.id("conversation_id", ID_LIMIT)?;
     let mut contact = data.id("contact_urn", URN_LIMIT)?;
     let mut channel = data.id("channel_uuid", ID_LIMIT)?;
@@ -28,13 +24,34 @@ pub(super) fn read(data: &mut Fields) -> Result<(Thread, ThreadKey), Rejection> 
         channel = Some(required(channel, "channel_uuid")?);
     }
     let thread = Thread { project, contact, channel, conversation };
+    let key = within_limits(&thread)?;
+    Ok((thread, key))
+}
+
+/// Reads the project, by either of its names.
+///
+/// # Errors
+/// It is missing, of another type or too long.
+pub(super) fn project(data: &mut Fields) -> Result<String, Rejection> {
+    let mut project = data.id("project_uuid", ID_LIMIT)?;
+    if project.is_none() {
+        project = data.id("tenant_id", ID_LIMIT)?;
+    }
+    required(project, "project_uuid")
+}
+
+/// The thread's key.
+///
+/// # Errors
+/// It is longer than the hot store takes.
+pub(super) fn within_limits(thread: &Thread) -> Result<ThreadKey, Rejection> {
     let key = thread.key();
     if key.as_str().len() > KEY_LIMIT {
         let reason = "makes a thread key over 2,000 bytes, with project_uuid and channel_uuid";
         let field = if thread.conversation.is_some() { "conversation_id" } else { "contact_urn" };
         return Err(Rejection::field(Code::TooLong, field, reason));
     }
-    Ok((thread, key))
+    Ok(key)
 }
 
 /// Writes the envelope of an event called `name` that happened in `thread`.

@@ -165,7 +165,7 @@ fn incomplete() -> QueueError {
     QueueError::Refused("the request could not be built".into())
 }
 
-fn error<E: ProvideErrorMetadata, R>(failure: SdkError<E, R>) -> QueueError {
+pub(super) fn error<E: ProvideErrorMetadata, R>(failure: SdkError<E, R>) -> QueueError {
     match failure.code() {
         Some(code) => classify(code, failure.message().unwrap_or_default()),
         None => QueueError::Unavailable(failure.to_string()),
