@@ -2,6 +2,7 @@
 //!
 //! All faults are reported at once, each with the variable it is about; no value is repeated, it may be a secret.
 
+mod answers;
 mod metrics;
 mod reader;
 
@@ -9,6 +10,7 @@ use std::{path::PathBuf, time::Duration};
 
 use crate::{consumer::Limits, domain::Policy};
 
+pub use answers::{AnswerConfig, EndpointConfig};
 pub use metrics::{HealthConfig, MetricsConfig, PushConfig};
 use reader::Reader;
 pub use reader::{Fault, Faults, Secret};
@@ -76,6 +78,16 @@ settings! {
     OTLP_INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL", "milliseconds", "60000", "how often metrics are pushed";
     SERVICE_NAME = "OTEL_SERVICE_NAME", "", "conversationd", "who pushes, as its metrics say";
     RESOURCE = "OTEL_RESOURCE_ATTRIBUTES", "", "none", "more about who pushes: name=value,name=value";
+    REPLY_QUEUES = "CONVERSATIOND_REPLY_QUEUES", "", "none", "queues that replies may be sent to, separated by commas: names beside the inbound queue, URLs, or the beginning of names and *";
+    REPLY_BYTES = "CONVERSATIOND_REPLY_BYTES", "bytes", "262144", "size of a reply; what would be larger is cut to whole messages";
+    REQUEST_QUEUE_URL = "SQS_CONVERSATION_REQUEST_QUEUE_URL", "", "off", "URL of a queue of requests that need no order, standard or FIFO";
+    REQUEST_SECONDS = "CONVERSATIOND_REQUEST_SECONDS", "seconds", "10", "how long an answer may take; its thread waits as long";
+    REQUESTS = "CONVERSATIOND_REQUESTS", "answers", "32", "answers at once";
+    TOKENIZER = "CONVERSATIOND_TOKENIZER", "", "o200k_base", "counts the tokens of messages when they are saved: o200k_base or cl100k_base";
+    MODELS = "CONVERSATIOND_MODELS", "", "none", "more models, or other windows: name=window or name=window:tokenizer, separated by commas";
+    SUMMARY_ENDPOINT = "CONVERSATIOND_SUMMARY_ENDPOINT", "", "off", "URL of an OpenAI-compatible service that summarises (secret); /chat/completions is added. Without it sentences are picked";
+    SUMMARY_KEY = "CONVERSATIOND_SUMMARY_KEY", "", "none", "its key (secret)";
+    SUMMARY_MODEL = "CONVERSATIOND_SUMMARY_MODEL", "", "none", "its model";
 }
 
 /// How the log looks.
@@ -162,6 +174,8 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// Where the daemon writes how it is.
     pub health_file: Option<PathBuf>,
+    /// How requests are answered.
+    pub answers: AnswerConfig,
 }
 
 /// SQS keeps a message for at most this long, in the queue and in the dead-letter queue each.
@@ -317,6 +331,7 @@ impl Config {
             delete_linger: Duration::from_millis(reader.number(DELETE_LINGER, 0, 1000)),
             metrics: MetricsConfig::read_with(&mut reader),
             health_file: reader.optional(HEALTH_FILE).map(PathBuf::from),
+            answers: AnswerConfig::read(&mut reader),
         };
         config.cross_check(&mut reader);
         reader.end(config)

@@ -14,11 +14,12 @@ use thiserror::Error;
 use tracing::debug;
 
 use crate::{
+    answer::Answers,
     archive::{Archive, ArchiveError},
     clock::Clock,
     counters::Counters,
     domain::{Conversation, ConversationId, Head, Message, Policy, ThreadKey},
-    event::{self, Event, Kind, Raw, Rejection, TraceId},
+    event::{self, Event, Kind, Raw, Rejection, Request, TraceId},
     handler::{self, Decision, Seen},
     hot::{Hot, HotError, Put},
     queue::{DeadLetterReason, Delivery, Inbox, Leases, QueueError},
@@ -157,6 +158,8 @@ pub struct Pipeline {
     pub counters: Arc<Counters>,
     /// For ages only: nothing is decided by it.
     pub clock: Arc<dyn Clock>,
+    /// What requests are answered with.
+    pub answers: Arc<Answers>,
 }
 
 impl Pipeline {
@@ -169,7 +172,13 @@ impl Pipeline {
     pub async fn turn(&self, works: &[Work]) -> Result<usize, Failure> {
         let Some(first) = works.first() else { return Ok(0) };
         let settled = match &first.event {
-            Ok(event) => self.apply(event, works).await?,
+            Ok(event) => match &event.kind {
+                Kind::Request(request) => {
+                    self.respond(first, event, request, true).await?;
+                    1
+                }
+                _ => self.apply(event, works).await?,
+            },
             Err(rejection) => {
                 self.reject(first, rejection).await?;
                 1
@@ -177,6 +186,31 @@ impl Pipeline {
         };
         self.ack(&works[..settled]).await?;
         Ok(settled)
+    }
+
+    /// Answers a request that came by the request queue, where nothing keeps it in order: it sees what it sees, and writes
+    /// nothing. Anything else that comes that way is rejected.
+    ///
+    /// # Errors
+    /// It was not acked.
+    pub async fn respond_alone(&self, work: &Work) -> Result<(), Failure> {
+        match &work.event {
+            Ok(event) => match &event.kind {
+                Kind::Request(request) => self.respond(work, event, request, false).await?,
+                _ => self.reject(work, &Rejection::not_a_request()).await?,
+            },
+            Err(rejection) => self.reject(work, rejection).await?,
+        }
+        self.ack(std::slice::from_ref(work)).await
+    }
+
+    /// Answers a request. Only an answer that nobody may be sent makes a dead letter; what cannot be found is told.
+    async fn respond(&self, work: &Work, event: &Event, request: &Request, in_turn: bool) -> Result<(), Failure> {
+        self.still_ours(work)?;
+        match self.answers.answer(&self.hot, event, request, in_turn).await {
+            Ok(()) => Ok(()),
+            Err(rejection) => self.reject(work, &rejection).await,
+        }
     }
 
     /// Makes the first event's effect durable, and those of the messages that go with it.
@@ -224,7 +258,7 @@ impl Pipeline {
                 }
                 Decision::Late(stretch) => {
                     if let Kind::Message(message) = &event.kind {
-                        self.append_late(&event.thread, stretch, message).await?;
+                        self.append_late(&event.thread, stretch, &self.answers.counted(message)).await?;
                     }
                     return Ok(1);
                 }
@@ -266,7 +300,7 @@ impl Pipeline {
             if !plain {
                 break;
             }
-            run.push(Arc::new(message.clone()));
+            run.push(Arc::new(self.answers.counted(message)));
         }
         run
     }
