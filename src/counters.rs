@@ -119,6 +119,8 @@ metrics! {
         messages = "conversationd.messages.stored", "{message}";
         /// Chat messages appended to an archived conversation.
         late_messages = "conversationd.messages.late", "{message}";
+        /// Ratings stored.
+        ratings = "conversationd.ratings", "{rating}";
         /// Deliveries dead-lettered.
         dead_lettered = "conversationd.deliveries.dead_lettered", "{delivery}";
         /// Deliveries given back for another try.

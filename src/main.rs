@@ -48,6 +48,9 @@ enum Command {
     /// Contacts, names and texts are masked unless --reveal.
     #[command(subcommand)]
     Conversations(operate::conversations::Command),
+    /// See and set when a project's conversations close: its time zone, midnight, idle time.
+    #[command(subcommand)]
+    Projects(operate::projects::Command),
     /// Look at what could not be handled, and send it back.
     ///
     /// Everything that changes something is a dry run unless --yes. Groups and bodies are masked unless --reveal.
@@ -99,6 +102,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
             return operate::publish::run(&arguments, &QueueConfig::read(environment)?).await;
         }
         Command::Conversations(command) => return operate::conversations::run(&command, environment).await,
+        Command::Projects(command) => return operate::projects::run(&command, environment).await,
         Command::Dlq(command) => return operate::dlq::run(&command, environment).await,
         Command::Doctor(arguments) => return operate::doctor::run(&arguments, environment).await,
         Command::Health(arguments) => return operate::health::run(&arguments, &HealthConfig::read(environment)?),

@@ -28,6 +28,14 @@ use crate::{
 /// Due conversations taken from one shard at one tick: bounds what a midnight can pour into the queue.
 const PER_SHARD: usize = 200;
 
+/// Commands sent once whose conversations are due still: past it the timer waits until the daemons have come to some, so
+/// that a hundred thousand conversations of one midnight do not stand in the queue before the messages of everyone else.
+pub const OUTSTANDING: usize = 1_000;
+
+/// Due conversations of one shard whose command was sent, and that the timer looks past to find others: those that cannot
+/// be closed must not hide those that can.
+const LOOKED_PAST: usize = 10_000;
+
 /// Commands on their way at once.
 const PARALLEL_SENDS: usize = 16;
 
@@ -81,7 +89,8 @@ impl Timer {
     pub async fn run_once(&self) -> Result<usize, HotError> {
         self.counters.timer_steps.add(1);
         let now = self.clock.now();
-        let shards = (0..DUE_SHARDS).map(|shard| self.hot.due(shard, now, PER_SHARD));
+        let past = self.sent_by_shard().await;
+        let shards = (0..).zip(past).map(|(shard, sent)| self.hot.due(shard, now, PER_SHARD + sent.min(LOOKED_PAST)));
         let mut due = Vec::new();
         let mut failure = None;
         for shard in join_all(shards).await {
@@ -107,6 +116,17 @@ impl Timer {
         failure.map_or(Ok(sent), Err)
     }
 
+    /// How many commands were sent for each shard.
+    async fn sent_by_shard(&self) -> [usize; DUE_SHARDS as usize] {
+        let mut shards = [0; DUE_SHARDS as usize];
+        for head in self.sent.lock().await.keys() {
+            if let Some(sent) = shards.get_mut(usize::from(head.shard())) {
+                *sent += 1;
+            }
+        }
+        shards
+    }
+
     /// Those of `due` whose command was never sent, or long enough ago, and how often it was.
     async fn not_sent_lately(&self, due: Vec<DueHead>, complete: bool) -> Vec<(DueHead, u32)> {
         let now = Instant::now();
@@ -115,12 +135,14 @@ impl Timer {
             let still: HashSet<&DueHead> = due.iter().collect();
             sent.retain(|head, _| still.contains(head));
         }
+        let mut outstanding = sent.values().filter(|sent| sent.times == 1).count();
         due.into_iter()
             .filter_map(|head| {
                 let times = sent.get(&head).map_or(0, |sent| sent.times);
-                if sent.get(&head).is_some_and(|sent| now < sent.next) {
+                if sent.get(&head).is_some_and(|sent| now < sent.next) || (times == 0 && outstanding >= OUTSTANDING) {
                     return None;
                 }
+                outstanding += usize::from(times == 0);
                 let pause = FIRST_REPEAT.saturating_mul(1 << times.min(10)).min(LAST_REPEAT);
                 sent.insert(head.clone(), Sent { times: times + 1, next: now + pause });
                 Some((head, times))

@@ -7,6 +7,10 @@ mod content;
 mod faults;
 #[path = "archive/house.rs"]
 mod house;
+#[path = "archive/life.rs"]
+mod life;
+#[path = "archive/statistics.rs"]
+mod statistics;
 
 use conversationd::archive::{Archive, Filter};
 use conversationd::domain::{Close, CloseReason, Stretch};
@@ -93,7 +97,7 @@ async fn whatever_step_a_crash_follows_the_next_one_ends_the_same() {
 
             let summary = house.write(&record, &messages, false, Some(&close)).await.expect("redo");
             assert_eq!((summary.message_count, summary.content_hash), (6, hash(&messages)));
-            house.script("delete from message; delete from conversation").await;
+            house.script("truncate conversation cascade").await;
         }
     })
     .await;

@@ -1,6 +1,8 @@
 //! What users of other consumers suffer from, each as a story on the model queue: poison, outages, lost answers, restarts.
 #![allow(clippy::expect_used)] // a test may panic
 
+#[path = "consumer/midnight.rs"]
+mod midnight;
 mod model;
 
 use std::{sync::Arc, time::Duration};

@@ -10,7 +10,7 @@ mod stage;
 mod model;
 
 use model::{
-    checker::Violation::{self, I1Lost, I2Doubled, I3Reordered},
+    checker::Violation::{self, I1Lost, I2Doubled},
     mutant::Mutant,
 };
 use stage::{Stage, play};

@@ -18,7 +18,7 @@ use crate::{
     context::{
         Budget, Counting, Division, LONGEST_SUMMARY, Line, Models, Role, Strategy, Tokenizer, fit, plan, window,
     },
-    domain::{Conversation, Head, Message, Open, Place, Recap},
+    domain::{Conversation, Head, Message, Open, Recap, Spot},
     event::request::GetContext,
 };
 
@@ -45,7 +45,7 @@ struct Resolved {
 
 /// A message that is told.
 struct Part {
-    place: Place,
+    place: Spot,
     tokens: u32,
     view: Value,
 }
@@ -159,7 +159,7 @@ impl Asking<'_> {
     async fn newest(
         &self,
         history: &mut History<'_>,
-        watermark: Option<Place>,
+        watermark: Option<Spot>,
         counting: Counting,
         division: &mut Division,
         beside: &Value,
@@ -171,9 +171,9 @@ impl Asking<'_> {
         let (mut before, mut most) = (None, FIRST_PAGE);
         loop {
             let leg = history.back(before, most).await?;
-            before = leg.messages.last().map(Message::place).or(before);
+            before = leg.messages.last().map(Message::spot).or(before);
             for message in leg.messages {
-                let place = message.place();
+                let place = message.spot();
                 if watermark.is_some_and(|watermark| place <= watermark) {
                     read.complete = true;
                     return Ok(read);
@@ -208,7 +208,7 @@ impl Asking<'_> {
         &self,
         head: &Head,
         recap: Option<&Recap>,
-        until: Option<Place>,
+        until: Option<Spot>,
         most: i64,
         counting: Counting,
     ) -> Result<(Option<Recap>, bool), Unanswered> {
@@ -217,9 +217,9 @@ impl Asking<'_> {
         let mut after = recap.map(|recap| recap.through);
         let caught_up = 'reading: loop {
             let leg = history.forward(after, PAGE).await?;
-            after = leg.messages.last().map(Message::place).or(after);
+            after = leg.messages.last().map(Message::spot).or(after);
             for message in leg.messages {
-                if until.is_some_and(|until| until <= message.place()) {
+                if until.is_some_and(|until| until <= message.spot()) {
                     break 'reading true;
                 }
                 if dropped.len() == SUMMARISED_AT_ONCE {
@@ -234,7 +234,7 @@ impl Asking<'_> {
             }
         };
         let Some(last) = dropped.last() else { return Ok((None, caught_up)) };
-        let through = last.place();
+        let through = last.spot();
         let lines: Vec<Line> = dropped.iter().map(line).collect();
         let told = Told { previous: recap.map_or("", |recap| recap.text.as_str()), lines: &lines, most, counting };
         let text = self.answers.summariser.summarise(&told).await?;
@@ -303,7 +303,7 @@ fn part(message: Message, counting: Counting) -> Part {
         "created_at": at(message.occurred_at),
         "tokens": tokens,
     });
-    Part { place: message.place(), tokens, view }
+    Part { place: message.spot(), tokens, view }
 }
 
 fn counts(counting: Counting, name: &str) -> bool {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     archive::ConversationRow,
-    domain::{Conversation, ConversationId, Head, Message, Place, Thread},
+    domain::{Conversation, ConversationId, Head, Message, Spot, Thread},
     event::request::GetConversation,
 };
 
@@ -27,13 +27,13 @@ impl Asking<'_> {
         let (mut content, mut history, id) = self.stands(&wanted.conversation_id).await?;
         let id = id.to_string();
         let of = ["get_conversation", self.project(), &id];
-        let mut after: Option<Place> = wanted.cursor.as_deref().map(|text| cursor::read(&of, text)).transpose()?;
+        let mut after: Option<Spot> = wanted.cursor.as_deref().map(|text| cursor::read(&of, text)).transpose()?;
         let most = wanted.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE) as usize;
         let leg = history.forward(after, most).await?;
         let mut room = Room::in_reply(self.answers.limits.bytes, &content);
         let (mut views, mut more) = (Vec::with_capacity(leg.messages.len()), leg.more);
         for message in leg.messages {
-            let place = message.place();
+            let place = message.spot();
             let view = view(&message);
             if !room.take(&view) {
                 // one that no reply can hold is named, so that the next page begins behind it
@@ -102,6 +102,8 @@ pub(super) fn view_of_head(head: &Head) -> Value {
         "contact_name": record.contact_name,
         "title": record.details.title,
         "tags": record.details.tags,
+        "ticket_uuid": record.details.ticket,
+        "has_chats_room": record.details.has_chats_room,
     })
 }
 
@@ -120,6 +122,14 @@ pub(super) fn of_row(row: &ConversationRow) -> Value {
         "resolution": row.resolution,
         "agent_id": row.agent_id,
         "contact_name": row.contact_name,
+        "title": row.title,
+        "tags": row.tags,
+        "topic": row.topic,
+        "subtopic": row.subtopic,
+        "ticket_uuid": row.ticket,
+        "has_chats_room": row.has_chats_room,
+        "csat": row.csat,
+        "nps": row.nps,
         "message_count": row.message_count,
     })
 }

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::{Asking, outcome::Unanswered};
 use crate::{
-    domain::{Conversation, ConversationId, Head, Message, Place, ThreadKey},
+    domain::{Conversation, ConversationId, Head, Message, Spot, ThreadKey},
     hot::{Walk, Way},
 };
 
@@ -63,7 +63,7 @@ impl<'a> History<'a> {
     }
 
     /// Messages before a place, newest first.
-    pub(super) async fn back(&mut self, before: Option<Place>, most: usize) -> Result<Leg, Unanswered> {
+    pub(super) async fn back(&mut self, before: Option<Spot>, most: usize) -> Result<Leg, Unanswered> {
         if self.stands == Where::Hot || (self.stands == Where::ArchiveThenHot && !self.crossed) {
             let mut leg = self.hot(before, Way::Back, most).await?;
             if self.stands == Where::Hot || leg.more {
@@ -79,7 +79,7 @@ impl<'a> History<'a> {
     }
 
     /// Messages after a place, oldest first.
-    pub(super) async fn forward(&mut self, after: Option<Place>, most: usize) -> Result<Leg, Unanswered> {
+    pub(super) async fn forward(&mut self, after: Option<Spot>, most: usize) -> Result<Leg, Unanswered> {
         if self.stands == Where::Archive || (self.stands == Where::ArchiveThenHot && !self.crossed) {
             let mut leg = self.archive(after, false, most).await?;
             if self.stands == Where::Archive || leg.more {
@@ -94,13 +94,13 @@ impl<'a> History<'a> {
         self.hot(after, Way::Forward, most).await
     }
 
-    async fn hot(&self, from: Option<Place>, way: Way, most: usize) -> Result<Leg, Unanswered> {
+    async fn hot(&self, from: Option<Spot>, way: Way, most: usize) -> Result<Leg, Unanswered> {
         let walk = Walk { thread: self.key.clone(), conversation: self.id, from, way, most };
         let walked = self.asking.hot.walk(&walk).await?;
         Ok(Leg { messages: walked.messages, more: walked.more })
     }
 
-    async fn archive(&mut self, from: Option<Place>, back: bool, most: usize) -> Result<Leg, Unanswered> {
+    async fn archive(&mut self, from: Option<Spot>, back: bool, most: usize) -> Result<Leg, Unanswered> {
         self.archive_read = true;
         let project = self.asking.project();
         let messages = self.asking.answers.archive.transcript(project, self.id, from, back, most).await?;

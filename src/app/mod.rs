@@ -76,7 +76,7 @@ impl App {
             archive: Arc::new(Guarded::by(breaker.clone(), Arc::new(archive.clone()))),
             inbox,
             leases: Arc::new(Leases::new(config.visibility, config.longest_lease, clock.clone())),
-            policy: config.policy.clone(),
+            policy: config.policy,
             counters: counters.clone(),
             clock: clock.clone(),
             answers: answers.clone(),

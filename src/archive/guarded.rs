@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use tracing::{info, warn};
 
 use super::{Archive, ArchiveError, Summary, Transaction};
@@ -57,6 +58,17 @@ impl Archive for Guarded {
     async fn rate_alone(&self, thread: &Thread, rating: &Rating) -> Result<(), ArchiveError> {
         self.admit()?;
         told(&self.breaker, self.inner.rate_alone(thread, rating).await)
+    }
+
+    async fn request_erasure(
+        &self,
+        project: &str,
+        contact: &str,
+        event_id: EventId,
+        received_at: DateTime<Utc>,
+    ) -> Result<(), ArchiveError> {
+        self.admit()?;
+        told(&self.breaker, self.inner.request_erasure(project, contact, event_id, received_at).await)
     }
 }
 

@@ -4,9 +4,11 @@
 
 mod columns;
 mod content_hash;
+mod details;
 mod error;
 mod guarded;
 mod postgres;
+mod rating;
 mod read;
 mod reader;
 mod session;
@@ -32,6 +34,16 @@ pub trait Archive: Send + Sync {
 
     /// Stores a rating that belongs to no conversation of `thread`, unless it stands already. Durable when it returns.
     async fn rate_alone(&self, thread: &Thread, rating: &Rating) -> Result<(), ArchiveError>;
+
+    /// Writes down that the person `contact` of `project` is to be erased, unless this event said so already. Durable when
+    /// it returns; `conversationd erase --pending` does it.
+    async fn request_erasure(
+        &self,
+        project: &str,
+        contact: &str,
+        event_id: EventId,
+        received_at: DateTime<Utc>,
+    ) -> Result<(), ArchiveError>;
 }
 
 /// One transaction on one conversation.
@@ -51,10 +63,11 @@ pub trait Transaction: Send {
     async fn rate(&mut self, thread: &Thread, record: &Record, rating: &Rating) -> Result<bool, ArchiveError>;
 
     /// Changes what the conversation's row says of it, as [`Details::after`](crate::domain::Details::after) merges: for what
-    /// is said after the close. Until then the head has the details.
+    /// is said after the close. Until then the head has the details. An event older than the latest that was heard changes
+    /// nothing.
     async fn amend(&mut self, record: &Record, changes: &Changes) -> Result<(), ArchiveError>;
 
-    /// Stores the variables the conversation ends with, in place of those that stood.
+    /// Stores the variables the conversation ends with, in place of those that stood; once it is closed, they stay.
     async fn keep_variables(&mut self, record: &Record, variables: &[Variable]) -> Result<(), ArchiveError>;
 
     /// Writes how the conversation ended, unless it is written already, and what its messages add up to, then commits.

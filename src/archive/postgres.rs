@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use super::session::Session;
+use super::columns::to_the_microsecond;
+use super::session::{Session, within};
 use super::transaction::PostgresTransaction;
-use super::{Archive, ArchiveError, Transaction};
-use crate::domain::{Rating, Thread};
+use super::{Archive, ArchiveError, Transaction, rating};
+use crate::domain::{EventId, Rating, Thread};
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -24,6 +26,9 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// A transaction left alone for this long is rolled back by the server: a stopped process must not hold a conversation.
 const IDLE_IN_TRANSACTION: &str = "60s";
+
+const REQUEST_ERASURE: &str = "
+    insert into erasure (id, project, contact, requested_at) values ($1, $2, $3, $4) on conflict (id) do nothing";
 
 /// How the archive is connected to.
 #[derive(Clone, Debug)]
@@ -135,8 +140,31 @@ impl Archive for PostgresArchive {
         Ok(Box::new(PostgresTransaction::begin(self.session().await?).await?))
     }
 
-    async fn rate_alone(&self, _: &Thread, _: &Rating) -> Result<(), ArchiveError> {
-        Err(ArchiveError::Refused("no table".into()))
+    async fn rate_alone(&self, thread: &Thread, rating: &Rating) -> Result<(), ArchiveError> {
+        let mut session = self.session().await?;
+        let (patience, connection) = session.parts();
+        rating::insert(patience, connection, thread, None, rating).await?;
+        session.give_back();
+        Ok(())
+    }
+
+    async fn request_erasure(
+        &self,
+        project: &str,
+        contact: &str,
+        event_id: EventId,
+        received_at: DateTime<Utc>,
+    ) -> Result<(), ArchiveError> {
+        let request = sqlx::query(REQUEST_ERASURE)
+            .bind(event_id.0)
+            .bind(project)
+            .bind(contact)
+            .bind(to_the_microsecond(received_at));
+        let mut session = self.session().await?;
+        let (patience, connection) = session.parts();
+        within(patience, request.execute(connection)).await?;
+        session.give_back();
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
@@ -11,8 +12,10 @@ use crate::domain::{ConversationId, EventId, Message, Sequence};
 
 pub(super) const CONVERSATION: &str = "
     select id, project, contact, channel, external_id, agent_id, contact_name, opened_at, closed_at, close_reason,
-           close_detail, resolution, message_count, token_count, encode(content_hash, 'hex') as content_hash,
-           previous_id, created_at, updated_at
+           close_detail, resolution, topic, subtopic, title, tags, participants, metadata, customer_info,
+           window_external_id, window_start, window_end, ticket, has_chats_room, csat, nps, variables,
+           message_count, token_count, encode(content_hash, 'hex') as content_hash, previous_id, erased_at,
+           created_at, updated_at
     from conversation";
 
 const SERVER: &str = "
@@ -94,6 +97,36 @@ pub struct ConversationRow {
     pub close_detail: Option<String>,
     /// 0 resolved, 1 unresolved, 2 in progress, 3 unclassified, 4 has chat room.
     pub resolution: Option<i16>,
+    /// What it was about.
+    pub topic: Option<String>,
+    /// What it was about, more closely.
+    pub subtopic: Option<String>,
+    /// What people call it.
+    pub title: Option<String>,
+    /// Its tags.
+    pub tags: Option<Vec<String>>,
+    /// Who takes part: a JSON array.
+    pub participants: Option<Value>,
+    /// What the publisher wants kept: a JSON object.
+    pub metadata: Option<Value>,
+    /// What is known of the contact: a JSON object.
+    pub customer_info: Option<Value>,
+    /// The platform's id of its window.
+    pub window_external_id: Option<String>,
+    /// When its window begins.
+    pub window_start: Option<DateTime<Utc>>,
+    /// When its window ends.
+    pub window_end: Option<DateTime<Utc>>,
+    /// The ticket by which a person took over.
+    pub ticket: Option<String>,
+    /// Whether a person took over.
+    pub has_chats_room: bool,
+    /// Its latest CSAT, 1 to 5.
+    pub csat: Option<i16>,
+    /// Its latest NPS, 0 to 10.
+    pub nps: Option<i16>,
+    /// The variables it ended with: a JSON array.
+    pub variables: Option<Value>,
     /// Its messages.
     pub message_count: i64,
     /// The tokens of its messages.
@@ -102,6 +135,8 @@ pub struct ConversationRow {
     pub content_hash: Option<String>,
     /// The conversation before this one in the thread.
     pub previous_id: Option<Uuid>,
+    /// When its person was erased; `None` when nobody asked for that.
+    pub erased_at: Option<DateTime<Utc>>,
     /// When the row was made.
     pub created_at: DateTime<Utc>,
     /// When the row last changed.

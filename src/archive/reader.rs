@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{ArchiveError, ConversationRow, MessageRow, PostgresArchive, columns, guarded::told, read::CONVERSATION};
 use crate::{
     breaker::Breaker,
-    domain::{ConversationId, Message, Place},
+    domain::{ConversationId, Message, Spot},
 };
 
 /// Which conversations of a project to list, newest opening first.
@@ -47,7 +47,7 @@ pub trait ArchiveReader: Send + Sync {
         &self,
         project: &str,
         id: ConversationId,
-        from: Option<Place>,
+        from: Option<Spot>,
         back: bool,
         most: usize,
     ) -> Result<Vec<Message>, ArchiveError>;
@@ -68,7 +68,7 @@ impl ArchiveReader for PostgresArchive {
         &self,
         project: &str,
         id: ConversationId,
-        from: Option<Place>,
+        from: Option<Spot>,
         back: bool,
         most: usize,
     ) -> Result<Vec<Message>, ArchiveError> {
@@ -149,7 +149,7 @@ impl ArchiveReader for GuardedReader {
         &self,
         project: &str,
         id: ConversationId,
-        from: Option<Place>,
+        from: Option<Spot>,
         back: bool,
         most: usize,
     ) -> Result<Vec<Message>, ArchiveError> {

@@ -7,11 +7,12 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::columns::{self, to_the_microsecond};
 use super::session::{Session, within};
-use super::{ArchiveError, ContentHash, Summary, Transaction};
+use super::{ArchiveError, ContentHash, Summary, Transaction, details, rating};
 use crate::domain::{Changes, Close, ConversationId, EventId, Message, Rating, Record, Thread, Variable};
 
 const MAKE: &str = "
@@ -26,16 +27,17 @@ const LOCK: &str = "select 1 from conversation where id = $1 for update";
 const STANDING: &str = "select count(distinct event_id) from message where event_id = any($1)";
 
 const STORED: &str = "
-    select c.closed_at, content.message_count, content.token_count, content.content_hash
+    select c.closed_at, content.message_count, content.token_count, content.content_hash,
+           exists (select 1 from rating where conversation_id = c.id) as rated
     from conversation c, conversation_content(c.id) content
     where c.id = $1";
 
 /// The first close: the row takes what was last heard of the conversation, and how it ended.
 const CLOSE: &str = "
     update conversation
-    set closed_at = $2, close_reason = $3, close_detail = $4, resolution = $5,
-        agent_id = coalesce($6, agent_id), contact_name = coalesce($7, contact_name),
-        message_count = $8, token_count = $9, content_hash = $10, updated_at = now()
+    set closed_at = $2, close_reason = $3, close_detail = $4, resolution = $5, topic = $6, subtopic = $7,
+        agent_id = coalesce($8, agent_id), contact_name = coalesce($9, contact_name),
+        message_count = $10, token_count = $11, content_hash = $12, updated_at = now()
     where id = $1 and closed_at is null";
 
 /// Anything else: the sums follow the messages, and a row that says so already is left alone.
@@ -43,6 +45,32 @@ const RECOUNT: &str = "
     update conversation
     set message_count = $2, token_count = $3, content_hash = $4, updated_at = now()
     where id = $1 and (message_count, token_count, content_hash) is distinct from ($2, $3, $4)";
+
+/// Once it is closed, the conversation keeps the variables it ended with, whoever reads later ones.
+const KEEP_VARIABLES: &str = "
+    update conversation set variables = $2, updated_at = now()
+    where id = $1 and closed_at is null and variables is distinct from $2";
+
+/// Written with the close, and again when anything came since; a row that says so already is left alone.
+const KEEP_STATISTICS: &str = "
+    insert into conversation_stats as kept (
+        conversation_id, incoming_count, outgoing_count, system_count, late_count, token_count, first_message_at,
+        last_message_at, duration_ms, first_response_ms, rating_count, csat, nps
+    )
+    select $1, s.* from conversation_statistics($1) s
+    on conflict (conversation_id) do update
+    set (incoming_count, outgoing_count, system_count, late_count, token_count, first_message_at, last_message_at,
+         duration_ms, first_response_ms, rating_count, csat, nps, updated_at)
+      = (excluded.incoming_count, excluded.outgoing_count, excluded.system_count, excluded.late_count,
+         excluded.token_count, excluded.first_message_at, excluded.last_message_at, excluded.duration_ms,
+         excluded.first_response_ms, excluded.rating_count, excluded.csat, excluded.nps, now())
+    where (kept.incoming_count, kept.outgoing_count, kept.system_count, kept.late_count, kept.token_count,
+           kept.first_message_at, kept.last_message_at, kept.duration_ms, kept.first_response_ms, kept.rating_count,
+           kept.csat, kept.nps)
+       is distinct from
+          (excluded.incoming_count, excluded.outgoing_count, excluded.system_count, excluded.late_count,
+           excluded.token_count, excluded.first_message_at, excluded.last_message_at, excluded.duration_ms,
+           excluded.first_response_ms, excluded.rating_count, excluded.csat, excluded.nps)";
 
 /// A transaction in PostgreSQL. Dropped unfinished, its connection closes and the server rolls back.
 pub(super) struct PostgresTransaction {
@@ -57,6 +85,7 @@ struct Stored {
     message_count: i64,
     token_count: i64,
     content_hash: Option<Vec<u8>>,
+    rated: bool,
 }
 
 impl PostgresTransaction {
@@ -78,6 +107,8 @@ impl PostgresTransaction {
                 .bind(close.reason.as_str())
                 .bind(close.detail.as_deref())
                 .bind(close.resolution.map(i16::from))
+                .bind(close.topic.as_deref())
+                .bind(close.subtopic.as_deref())
                 .bind(record.agent_id.as_deref())
                 .bind(record.contact_name.as_deref()),
             _ => sqlx::query(RECOUNT).bind(record.id.0),
@@ -86,6 +117,16 @@ impl PostgresTransaction {
         let (patience, connection) = self.session.parts();
         within(patience, query.execute(connection)).await?;
         Ok(())
+    }
+
+    /// What the head knew at the first close goes into the row, unless the row knows of something later.
+    async fn keep_details(&mut self, record: &Record) -> Result<(), ArchiveError> {
+        let (patience, connection) = self.session.parts();
+        let stands = details::read(patience, connection, record.id).await?;
+        if stands.changed_by > record.details.changed_by || stands == record.details {
+            return Ok(());
+        }
+        details::write(patience, connection, record.id, &record.details, None).await
     }
 }
 
@@ -132,20 +173,36 @@ impl Transaction for PostgresTransaction {
         Ok(new.inspect(|message| self.inserted.push(message)).map(|message| message.event_id).collect())
     }
 
-    async fn rate(&mut self, _: &Thread, _: &Record, _: &Rating) -> Result<bool, ArchiveError> {
-        Err(ArchiveError::Refused("no table".into()))
+    async fn rate(&mut self, thread: &Thread, record: &Record, rating: &Rating) -> Result<bool, ArchiveError> {
+        let (patience, connection) = self.session.parts();
+        let new = rating::insert(patience, connection, thread, Some(record.id), rating).await?;
+        if new {
+            rating::show_latest(patience, connection, record.id).await?;
+        }
+        Ok(new)
     }
 
-    async fn amend(&mut self, _: &Record, _: &Changes) -> Result<(), ArchiveError> {
-        Err(ArchiveError::Refused("no table".into()))
+    async fn amend(&mut self, record: &Record, changes: &Changes) -> Result<(), ArchiveError> {
+        let (patience, connection) = self.session.parts();
+        let stands = details::read(patience, connection, record.id).await?;
+        let before = stands.changed_by;
+        let amended = stands.after(changes).map_err(|too_much| ArchiveError::Refused(too_much.to_string()))?;
+        if amended.changed_by == before {
+            return Ok(()); // an older event, or the same again
+        }
+        details::write(patience, connection, record.id, &amended, Some(changes)).await
     }
 
-    async fn keep_variables(&mut self, _: &Record, _: &[Variable]) -> Result<(), ArchiveError> {
+    async fn keep_variables(&mut self, record: &Record, variables: &[Variable]) -> Result<(), ArchiveError> {
+        let query =
+            sqlx::query(KEEP_VARIABLES).bind(record.id.0).bind((!variables.is_empty()).then_some(Json(variables)));
+        let (patience, connection) = self.session.parts();
+        within(patience, query.execute(connection)).await?;
         Ok(())
     }
 
     async fn finish(mut self: Box<Self>, record: &Record, close: Option<&Close>) -> Result<Summary, ArchiveError> {
-        let stored = self.stored(record.id).await?.filter(|stored| stored.message_count > 0);
+        let stored = self.stored(record.id).await?.filter(|stored| stored.message_count > 0 || stored.rated);
         let message_count = stored.as_ref().map_or(0, |stored| stored.message_count.unsigned_abs());
         let content_hash = stored.as_ref().and_then(|stored| stored.content_hash.as_deref()?.try_into().ok());
         same_content(std::mem::take(&mut self.inserted), message_count, content_hash)?;
@@ -155,10 +212,17 @@ impl Transaction for PostgresTransaction {
             self.session.give_back();
             return Ok(Summary { message_count: 0, content_hash: None, closed_at: None });
         };
+        if close.is_some() && stored.closed_at.is_none() {
+            self.keep_details(record).await?;
+        }
         self.write(record, close, &stored).await?;
+        let closed_at = stored.closed_at.or(close.map(|close| to_the_microsecond(close.at)));
+        if closed_at.is_some() {
+            let (patience, connection) = self.session.parts();
+            within(patience, sqlx::query(KEEP_STATISTICS).bind(record.id.0).execute(connection)).await?;
+        }
         self.session.command("commit").await?;
         self.session.give_back();
-        let closed_at = stored.closed_at.or(close.map(|close| to_the_microsecond(close.at)));
         Ok(Summary { message_count, content_hash, closed_at })
     }
 }

@@ -60,6 +60,11 @@ impl Thread {
         }
     }
 
+    /// Whether a project is named and no thread of it.
+    pub fn is_project_alone(&self) -> bool {
+        self.contact.is_none() && self.channel.is_none() && self.conversation.is_none()
+    }
+
     /// The thread that `key` names; `None` for a key that no thread has.
     pub fn named_by(key: &ThreadKey) -> Option<Self> {
         let mut parts = key.0.split('#').map(unescaped);
@@ -70,6 +75,15 @@ impl Thread {
         };
         parts.next().is_none().then_some(thread)
     }
+}
+
+/// Where a command for a thread is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The thread.
+    pub thread: Thread,
+    /// Its FIFO group.
+    pub group_id: String,
 }
 
 fn unescaped(part: &str) -> String {

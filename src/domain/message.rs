@@ -68,7 +68,7 @@ pub struct Tokens {
 
 /// Where a message stands in its conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Place {
+pub struct Spot {
     /// Event time.
     pub occurred_at: DateTime<Utc>,
     /// Place in its group.
@@ -138,8 +138,8 @@ pub struct Message {
 
 impl Message {
     /// Where it stands in its conversation.
-    pub fn place(&self) -> Place {
-        Place { occurred_at: self.occurred_at, sequence: self.sequence, event_id: self.event_id }
+    pub fn spot(&self) -> Spot {
+        Spot { occurred_at: self.occurred_at, sequence: self.sequence, event_id: self.event_id }
     }
 
     /// When it happened, for deciding what it belongs to: nothing happens after the queue took the word of it.

@@ -16,8 +16,8 @@ pub use conversation::{
     Close, CloseReason, Closed, Closing, Conversation, Due, DueReason, End, Head, Open, Opening, Record, Stretch,
 };
 pub use details::{Changes, Details, TooMuch, Window};
-pub use ids::{ConversationId, EventId, Sequence, Thread, ThreadKey};
-pub use message::{Attachment, Direction, Message, Place, SenderType, Tokens};
+pub use ids::{ConversationId, EventId, Place, Sequence, Thread, ThreadKey};
+pub use message::{Attachment, Direction, Message, SenderType, Spot, Tokens};
 pub use policy::{Policy, ProjectSettings, next_midnight};
 pub use rating::{Rating, RatingKind};
 pub use recap::Recap;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::Place;
+use super::Spot;
 
 /// A summary and its watermark.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -11,7 +11,7 @@ pub struct Recap {
     /// The summary.
     pub text: String,
     /// The last message it covers; all before it are covered too.
-    pub through: Place,
+    pub through: Spot,
     /// How many messages it covers.
     pub messages: u64,
     /// When it was made.

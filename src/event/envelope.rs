@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::Raw;
 use super::fields::{Fields, is_blank, required};
 use super::json;
-use super::name::{Name, unsupported};
+use super::name::Name;
 use super::rejection::{Code, Rejection};
 
 /// Largest body, in bytes: SQS's own limit.
@@ -72,6 +72,14 @@ impl Envelope {
     pub(super) fn has(&self, field: &'static str) -> bool {
         self.data.has(field) || self.beside.as_ref().is_some_and(|beside| beside.has(field))
     }
+
+    /// The fields among which `field` has a value: the data, or those beside it.
+    pub(super) fn holder(&mut self, field: &'static str) -> &mut Fields {
+        match &mut self.beside {
+            Some(beside) if !self.data.has(field) => beside,
+            _ => &mut self.data,
+        }
+    }
 }
 
 /// What wrappers say of the event inside; an inner wrapper overrules an outer one.
@@ -131,7 +139,7 @@ fn name(raw: &Raw<'_>, label: &Label, data: &mut Fields, beside: Option<&mut Fie
     match own.as_deref().or(label.event_type.as_deref()) {
         Some(name) => Name::parse(name),
         // A human took over: real traffic, and the one kind of body that says nothing of its type.
-        None if flat && data.has("ticket_uuid") => Err(unsupported(EVENT_TYPE)),
+        None if flat && data.has("ticket_uuid") => Ok(Name::ConversationWindow),
         None => Err(Rejection::field(Code::MissingEventType, EVENT_TYPE, "is required")),
     }
 }
@@ -252,7 +260,7 @@ mod tests {
             (json!({}), Code::MissingEventType, Some("event_type")),
             (json!({"event_type": " ", "data": {}}), Code::MissingEventType, Some("event_type")),
             (json!({"data": {"event_type": "due", "ticket_uuid": "t"}}), Code::MissingEventType, Some("event_type")),
-            (json!({"ticket_uuid": "t"}), Code::UnsupportedEventType, Some("event_type")),
+            (json!({"event_type": "get_context"}), Code::UnsupportedEventType, Some("event_type")),
             (json!({"event_type": "party.started"}), Code::UnknownEventType, Some("event_type")),
             (json!({"event_type": ["due"]}), Code::WrongType, Some("event_type")),
             (json!({"event_type": "due", "data": "{}"}), Code::WrongType, Some("data")),

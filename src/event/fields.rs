@@ -102,6 +102,15 @@ impl Fields {
         if object.len() > KEYS_LIMIT { Err(Rejection::too_many(field, KEYS_LIMIT)) } else { Ok(object) }
     }
 
+    /// An object that is kept as it came, of at most `bytes` as JSON, empty when absent.
+    pub(super) fn object_within(&mut self, field: &'static str, bytes: usize) -> Result<Map<String, Value>, Rejection> {
+        let object = Value::Object(self.metadata(field)?);
+        match object {
+            Value::Object(object) if Value::Object(object.clone()).to_string().len() <= bytes => Ok(object),
+            _ => Err(Rejection::too_large(field, bytes)),
+        }
+    }
+
     /// A count.
     pub(super) fn count(&mut self, field: &'static str) -> Result<Option<u32>, Rejection> {
         let Some(value) = self.take(field) else { return Ok(None) };
@@ -111,6 +120,39 @@ impl Fields {
         match value.as_u64().map(u32::try_from) {
             Some(Ok(count)) => Ok(Some(count)),
             Some(Err(_)) | None => Err(Rejection::field(Code::OutOfRange, field, "must fit in 32 bits, unsigned")),
+        }
+    }
+
+    /// Yes or no; some publishers write it as a string.
+    pub(super) fn flag(&mut self, field: &'static str) -> Result<Option<bool>, Rejection> {
+        match self.take(field) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(flag)),
+            Some(Value::String(text)) => match text.trim().to_ascii_lowercase().as_str() {
+                "" => Ok(None),
+                "true" => Ok(Some(true)),
+                "false" => Ok(Some(false)),
+                _ => Err(Rejection::field(Code::OutOfRange, field, "must be true or false")),
+            },
+            Some(_) => Err(Rejection::field(Code::WrongType, field, "must be true or false")),
+        }
+    }
+
+    /// A number of seconds.
+    pub(super) fn seconds(
+        &mut self,
+        field: &'static str,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> Result<Option<u64>, Rejection> {
+        let Some(value) = self.take(field) else { return Ok(None) };
+        let seconds = match &value {
+            Value::Number(number) => number.as_u64(),
+            Value::String(text) => text.trim().parse().ok(),
+            _ => return Err(Rejection::field(Code::WrongType, field, "must be a whole number of seconds")),
+        };
+        match seconds.filter(|seconds| range.contains(seconds)) {
+            Some(seconds) => Ok(Some(seconds)),
+            None => Err(Rejection::seconds(field, &range)),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::domain::{ConversationId, Thread};
 
 const CANARY: &str = "canary5511999990000";
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 18] = [
     "message.received",
     "message.sent",
     "conversation.save_message",
@@ -19,14 +19,20 @@ const NAMES: [&str; 12] = [
     "conversation.close",
     "due",
     "conversation.window",
+    "conversation.update",
+    "survey.csat",
+    "survey.nps",
     "state.set",
+    "state.delete",
+    "project.updated",
+    "contact.erase",
     "get_context",
     "canary5511999990000",
     "",
 ];
 
 /// Every field the decoder reads, by its path.
-const PATHS: [&str; 47] = [
+const PATHS: [&str; 73] = [
     "/Type",
     "/Message",
     "/MessageAttributes",
@@ -73,6 +79,32 @@ const PATHS: [&str; 47] = [
     "/data/message/attachments",
     "/data/message/metadata",
     "/data/message/canary",
+    "/data/end",
+    "/data/external_id",
+    "/data/start",
+    "/data/has_chats_room",
+    "/data/ticket_uuid",
+    "/data/created_on",
+    "/data/name",
+    "/data/contact_name",
+    "/data/comment",
+    "/data/answered_at",
+    "/data/topic",
+    "/data/subtopic",
+    "/data/title",
+    "/data/tags",
+    "/data/participants",
+    "/data/metadata",
+    "/data/customer_info",
+    "/data/state_type",
+    "/data/state_key",
+    "/data/state_value",
+    "/data/ttl",
+    "/data/carry_over",
+    "/data/timezone",
+    "/data/close_policy",
+    "/data/close_policy/idle_seconds",
+    "/data/close_policy/close_at_midnight",
     "/canary",
 ];
 
@@ -80,6 +112,7 @@ const PATHS: [&str; 47] = [
 fn sound(name: &str) -> Value {
     json!({"event_type": name, "data": {
         "project_uuid": "p", "contact_urn": "c", "channel_uuid": "ch", "session_id": "s",
+        "value": 5, "title": "t", "state_type": "t", "state_key": "k", "state_value": 0, "timezone": "UTC", "close_policy": {},
         "due_conversation_id": "6f0c63a4-5d53-4c5e-9d0a-0d5b6a1e7c11", "due_at": "2026-03-01T12:00:00Z",
         "message": {"text": "hi", "source": "incoming"},
     }})
@@ -142,8 +175,19 @@ fn strings_of(event: &Event) -> Value {
         Kind::Message(message) => json!(message),
         Kind::SessionOpened(opened) => json!([opened.session_id, opened.agent_id]),
         Kind::SessionClosed(closed) => json!(closed.session_id),
-        Kind::ConversationClose(close) => json!(close.reason),
-        Kind::Due(_) | Kind::Request(_) => Value::Null,
+        Kind::ConversationClose(close) => json!([close.reason, close.topic, close.subtopic]),
+        Kind::Rating(rating) => json!(rating),
+        Kind::ConversationWindow(said) => json!([said.window, said.contact_name, said.ticket]),
+        Kind::ConversationUpdate(changes) => json!([
+            changes.title,
+            changes.tags,
+            changes.participants,
+            changes.metadata,
+            changes.customer_info,
+            changes.agent_id
+        ]),
+        Kind::SetVariable(set) => json!([set.state_type, set.key, set.value]),
+        Kind::ProjectUpdated(_) | Kind::ContactErase | Kind::Due(_) | Kind::Request(_) => Value::Null,
     };
     json!([event.thread, event.group_id, kind])
 }
@@ -267,7 +311,7 @@ fn a_canary_in_any_one_field_does_not_show() {
 
 #[test]
 fn every_handled_name_is_sound_as_the_laws_take_it() {
-    for name in &NAMES[..7] {
+    for name in &NAMES[..15] {
         assert!(decode_body(&sound(name).to_string()).is_ok(), "{name}");
     }
 }

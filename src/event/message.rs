@@ -8,24 +8,20 @@ use super::Raw;
 use super::envelope::Envelope;
 use super::fields::{Fields, ID_LIMIT, required};
 use super::identity::Identity;
-use super::name::{Name, unsupported};
+use super::name::Name;
 use super::rejection::{Code, Rejection};
 use super::time;
 
 /// Reads a message. A time that is missing or unreadable is the queue's time, which is the same on every redelivery.
 ///
 /// # Errors
-/// A field is of another type or over its limit; `conversation.save_message` does not say who spoke; or it is a score
-/// or custom event, which travel under the same names with a `key`.
+/// A field is of another type or over its limit, or `conversation.save_message` does not say who spoke.
 pub(super) fn read(
     name: Name,
     envelope: &mut Envelope,
     identity: Identity<'_>,
     raw: &Raw<'_>,
 ) -> Result<Message, Rejection> {
-    if envelope.has("key") {
-        return Err(unsupported("key"));
-    }
     let mut message = Fields::of(required(envelope.data.object("message")?, "message")?);
     let source = direction(&mut message)?;
     let (event_type, direction) = match (name, source) {
@@ -205,7 +201,7 @@ mod tests {
         let mut inside = event("message.sent", json!({"text": "5"}));
         inside["data"]["key"] = json!("order_placed");
         for body in [beside, inside] {
-            assert_eq!(rejected(&body), (Code::UnsupportedEventType, Some("key".into())));
+            assert_eq!(rejected(&body), (Code::MissingField, Some("value".into())));
         }
         let mut keyless = event("message.sent", json!({"text": "5"}));
         keyless["key"] = json!(null);

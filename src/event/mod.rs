@@ -13,20 +13,25 @@ mod label;
 mod laws;
 mod message;
 mod name;
+pub mod project;
+mod rating;
 mod rejection;
 pub mod request;
-mod session;
+pub mod session;
+mod state;
 #[cfg(test)]
 mod testing;
 mod thread;
 mod time;
 mod trace;
+mod update;
+mod window;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::{ConversationId, EventId, Message, Sequence, Thread};
+use crate::domain::{Changes, ConversationId, EventId, Message, ProjectSettings, Rating, Sequence, Thread, Window};
 
 use envelope::Envelope;
 use identity::Identity;
@@ -56,12 +61,14 @@ pub struct Raw<'a> {
 pub struct Event {
     /// Its identity, the same for every copy.
     pub id: EventId,
-    /// Where it happened.
+    /// Where it happened. What happens to a project, a contact, or a session known by its id alone names no more than that.
     pub thread: Thread,
     /// FIFO group it arrived in.
     pub group_id: String,
     /// When the queue took it.
     pub received_at: DateTime<Utc>,
+    /// Its place in its group.
+    pub sequence: Sequence,
     /// What happened.
     pub kind: Kind,
 }
@@ -75,8 +82,20 @@ pub enum Kind {
     SessionOpened(SessionOpened),
     /// `session.closed`.
     SessionClosed(SessionClosed),
+    /// A score or a custom answer, explicit or carried by a message.
+    Rating(Box<Rating>),
     /// `conversation.close`.
     ConversationClose(ConversationClose),
+    /// `conversation.window`.
+    ConversationWindow(Box<ConversationWindow>),
+    /// `conversation.update`.
+    ConversationUpdate(Box<Changes>),
+    /// `state.set` or `state.delete`.
+    SetVariable(Box<SetVariable>),
+    /// `project.updated`.
+    ProjectUpdated(ProjectSettings),
+    /// `contact.erase`.
+    ContactErase,
     /// `due`: the timer's own command.
     Due(Due),
     /// Somebody asks.
@@ -114,6 +133,34 @@ pub struct ConversationClose {
     pub conversation_id: Option<ConversationId>,
 }
 
+/// The platform gave a conversation its time, or a person took it over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConversationWindow {
+    /// The window.
+    pub window: Window,
+    /// The contact's name.
+    pub contact_name: Option<String>,
+    /// When a person took over, if one did.
+    pub taken_over_at: Option<DateTime<Utc>>,
+    /// The ticket by which.
+    pub ticket: Option<String>,
+}
+
+/// A variable is set, or deleted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SetVariable {
+    /// The publisher's word for the kind of state it belongs to.
+    pub state_type: String,
+    /// Its name within the kind.
+    pub key: String,
+    /// Its value; `None` deletes it.
+    pub value: Option<serde_json::Value>,
+    /// How long it lives; `None`: as long as the conversation's messages.
+    pub ttl: Option<Duration>,
+    /// Whether the thread's next conversations have it too.
+    pub carry_over: bool,
+}
+
 /// A conversation's time has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
@@ -122,6 +169,9 @@ pub struct Due {
     /// The due time the timer saw.
     pub due_at: DateTime<Utc>,
 }
+
+/// The name on the wire of a person's wish to be forgotten.
+const CONTACT_ERASE: &str = "contact.erase";
 
 /// Reads the event that a delivery carries. Pure: every redelivery decodes to the same event, with the same id.
 ///
@@ -132,10 +182,19 @@ pub fn decode(raw: &Raw<'_>) -> Result<Event, Rejection> {
     if let Name::Request(asked) = envelope.name {
         return request::read(asked, &mut envelope, raw);
     }
-    let (thread, key) = thread::read(&mut envelope.data)?;
+    let (thread, key) = match envelope.name {
+        Name::SessionOpened | Name::SessionClosed => thread::read_of_session(&mut envelope.data)?,
+        Name::ProjectUpdated => thread::read_of_project(&mut envelope.data)?,
+        Name::ContactErase => thread::read_of_contact(&mut envelope.data)?,
+        _ => thread::read(&mut envelope.data)?,
+    };
     let correlation_id = envelope.correlation_id.take();
     let identity = Identity { thread: &key, correlation_id: correlation_id.as_deref(), body: raw.body };
     let (id, kind) = match envelope.name {
+        name @ (Name::SurveyCsat | Name::SurveyNps) => rated(name, &mut envelope, identity, raw)?,
+        name @ (Name::MessageReceived | Name::MessageSent | Name::SaveMessage) if envelope.has("key") => {
+            rated(name, &mut envelope, identity, raw)?
+        }
         name @ (Name::MessageReceived | Name::MessageSent | Name::SaveMessage) => {
             let message = message::read(name, &mut envelope, identity, raw)?;
             (message.event_id, Kind::Message(Box::new(message)))
@@ -152,6 +211,27 @@ pub fn decode(raw: &Raw<'_>) -> Result<Event, Rejection> {
             let close = conversation_close::read(&mut envelope.data)?;
             (identity.of(conversation_close::NAME, None), Kind::ConversationClose(close))
         }
+        Name::ConversationWindow => {
+            let window = window::read(&mut envelope.data, raw)?;
+            (identity.of(window::NAME, None), Kind::ConversationWindow(Box::new(window)))
+        }
+        Name::ConversationUpdate => {
+            let changes = update::read(&mut envelope.data, raw)?;
+            (identity.of(update::NAME, None), Kind::ConversationUpdate(Box::new(changes)))
+        }
+        Name::StateSet => {
+            let set = state::read_set(&mut envelope.data)?;
+            (identity.of(state::SET, None), Kind::SetVariable(Box::new(set)))
+        }
+        Name::StateDelete => {
+            let deleted = state::read_delete(&mut envelope.data)?;
+            (identity.of(state::DELETE, None), Kind::SetVariable(Box::new(deleted)))
+        }
+        Name::ProjectUpdated => {
+            let settings = project::read(&mut envelope.data)?;
+            (identity.of(project::NAME, None), Kind::ProjectUpdated(settings))
+        }
+        Name::ContactErase => (identity.of(CONTACT_ERASE, None), Kind::ContactErase),
         Name::Due => {
             let due = due::read(&mut envelope.data)?;
             (due::id(&key, &due), Kind::Due(due))
@@ -159,7 +239,18 @@ pub fn decode(raw: &Raw<'_>) -> Result<Event, Rejection> {
         // never: read above, since not every request is about a thread
         Name::Request(asked) => return request::read(asked, &mut envelope, raw),
     };
-    Ok(Event { id, thread, group_id: raw.group_id.to_owned(), received_at: raw.sent_at, kind })
+    let (group_id, received_at) = (raw.group_id.to_owned(), raw.sent_at);
+    Ok(Event { id, thread, group_id, received_at, sequence: raw.sequence, kind })
+}
+
+fn rated(
+    name: Name,
+    envelope: &mut Envelope,
+    identity: Identity<'_>,
+    raw: &Raw<'_>,
+) -> Result<(EventId, Kind), Rejection> {
+    let rating = rating::read(name, envelope, identity, raw)?;
+    Ok((rating.event_id, Kind::Rating(Box::new(rating))))
 }
 
 #[cfg(test)]
@@ -213,7 +304,10 @@ mod tests {
             metadata: json!({"app": {"version": "4.2", "ids": [1, 2]}}).as_object().cloned().expect("an object"),
         };
         let kind = Kind::Message(Box::new(message));
-        assert_eq!(event, Event { id, thread, group_id: "group".into(), received_at: sent_at(), kind });
+        assert_eq!(
+            event,
+            Event { id, thread, group_id: "group".into(), received_at: sent_at(), sequence: Sequence(7), kind }
+        );
     }
 
     #[test]
@@ -279,11 +373,24 @@ mod tests {
     }
 
     #[test]
-    fn what_this_version_does_not_handle_is_rejected_as_such() {
-        for (body, field) in [(fixture!("window_flat"), "event_type"), (fixture!("score"), "key")] {
-            let rejection = decode_body(body).expect_err("a rejection");
-            assert_eq!((rejection.code, rejection.field.as_deref()), (Code::UnsupportedEventType, Some(field)));
-        }
+    fn a_score_a_takeover_and_a_session_known_by_its_id_are_read() {
+        let Kind::Rating(rating) = decoded(fixture!("score")).kind else { panic!("not a rating") };
+        assert_eq!((rating.score, rating.key.as_str()), (Some(5), "weni_csat"));
+        let Kind::ConversationWindow(window) = decoded(fixture!("window_flat")).kind else { panic!("not a window") };
+        assert_eq!(window.taken_over_at, Some("2026-03-01T12:31:00Z".parse().expect("a time")));
+        let bare = r#"{"event_type": "session.closed", "data": {"project_uuid": "p", "session_id": "s"}}"#;
+        assert!(decoded(bare).thread.is_project_alone());
+        let halved =
+            r#"{"event_type": "session.closed", "data": {"project_uuid": "p", "contact_urn": "c", "session_id": "s"}}"#;
+        assert_eq!(decode_body(halved).expect_err("no channel").field.as_deref(), Some("channel_uuid"));
+    }
+
+    #[test]
+    fn an_erasure_names_a_contact_on_whatever_channel() {
+        let event = decoded(r#"{"event_type": "contact.erase", "data": {"project_uuid": "p", "contact_urn": "c"}}"#);
+        assert_eq!((event.thread.contact.as_deref(), event.kind), (Some("c"), Kind::ContactErase));
+        let nobody = decode_body(r#"{"event_type": "contact.erase", "data": {"project_uuid": "p"}}"#);
+        assert_eq!(nobody.expect_err("no contact").field.as_deref(), Some("contact_urn"));
     }
 
     #[test]

@@ -13,23 +13,20 @@ pub(super) enum Name {
     SessionOpened,
     SessionClosed,
     ConversationClose,
+    ConversationUpdate,
+    ConversationWindow,
+    SurveyCsat,
+    SurveyNps,
+    StateSet,
+    StateDelete,
+    ProjectUpdated,
+    ContactErase,
     Due,
     Request(Asked),
 }
 
 /// Names of the contract that this version does not handle.
-const UNSUPPORTED: [&str; 10] = [
-    "contact.erase",
-    "conversation.update",
-    "conversation.window",
-    "crm.contact_updated",
-    "crm.linked",
-    "project.updated",
-    "state.delete",
-    "state.set",
-    "survey.csat",
-    "survey.nps",
-];
+const UNSUPPORTED: [&str; 2] = ["crm.contact_updated", "crm.linked"];
 
 impl Name {
     /// The event called `name`, by its own name or an alias.
@@ -47,16 +44,21 @@ impl Name {
             "session.opened" | "session_opened" | "conversation.session_opened" => Ok(Self::SessionOpened),
             "session.closed" | "session_closed" | "conversation.session_closed" => Ok(Self::SessionClosed),
             "conversation.close" => Ok(Self::ConversationClose),
+            "conversation.update" => Ok(Self::ConversationUpdate),
+            "conversation.window" => Ok(Self::ConversationWindow),
+            "survey.csat" => Ok(Self::SurveyCsat),
+            "survey.nps" => Ok(Self::SurveyNps),
+            "state.set" => Ok(Self::StateSet),
+            "state.delete" => Ok(Self::StateDelete),
+            "project.updated" => Ok(Self::ProjectUpdated),
+            "contact.erase" => Ok(Self::ContactErase),
             "due" => Ok(Self::Due),
-            name if UNSUPPORTED.contains(&name) => Err(unsupported("event_type")),
+            name if UNSUPPORTED.contains(&name) => {
+                Err(Rejection::field(Code::UnsupportedEventType, "event_type", "is not handled by this version"))
+            }
             _ => Err(Rejection::field(Code::UnknownEventType, "event_type", "is not a name of the contract")),
         }
     }
-}
-
-/// What `field` asks for is in the contract, but not in this version.
-pub(super) fn unsupported(field: &'static str) -> Rejection {
-    Rejection::field(Code::UnsupportedEventType, field, "is not handled by this version")
 }
 
 #[cfg(test)]
@@ -78,6 +80,14 @@ mod tests {
             ("session_closed", Name::SessionClosed),
             ("conversation.session_closed", Name::SessionClosed),
             ("conversation.close", Name::ConversationClose),
+            ("conversation.update", Name::ConversationUpdate),
+            ("conversation.window", Name::ConversationWindow),
+            ("survey.csat", Name::SurveyCsat),
+            ("survey.nps", Name::SurveyNps),
+            ("state.set", Name::StateSet),
+            ("state.delete", Name::StateDelete),
+            ("project.updated", Name::ProjectUpdated),
+            ("contact.erase", Name::ContactErase),
             ("due", Name::Due),
         ] {
             assert_eq!(Name::parse(name), Ok(parsed), "{name}");

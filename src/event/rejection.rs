@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::TooMuch;
+
 /// What is wrong with an event, in a word an operator can filter by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -100,6 +102,23 @@ impl Rejection {
     pub(super) fn too_long(field: &'static str, limit: usize) -> Self {
         let reason = format!("must be at most {limit} bytes");
         Self { code: Code::TooLong, field: Some(field.to_owned()), reason }
+    }
+
+    /// A number of seconds outside its range.
+    pub(super) fn seconds(field: &'static str, range: &std::ops::RangeInclusive<u64>) -> Self {
+        let reason = format!("must be a whole number of seconds, {} to {}", range.start(), range.end());
+        Self { code: Code::OutOfRange, field: Some(field.to_owned()), reason }
+    }
+
+    /// A value over `limit` bytes as JSON.
+    pub(super) fn too_large(field: &'static str, limit: usize) -> Self {
+        let reason = format!("must be at most {limit} bytes as JSON");
+        Self { code: Code::TooLarge, field: Some(field.to_owned()), reason }
+    }
+
+    /// What all updates of a conversation add up to would be too much.
+    pub fn grown(too_much: TooMuch) -> Self {
+        Self { code: Code::TooLarge, field: Some(too_much.field.to_owned()), reason: too_much.to_string() }
     }
 
     /// A list or an object with more than `limit` entries.

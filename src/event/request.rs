@@ -260,7 +260,8 @@ pub(super) fn read(asked: Asked, envelope: &mut Envelope, raw: &Raw<'_>) -> Resu
     let id = identity.of(asked.name(), None);
     let request = Request { reply_to, correlation_id: correlation_id.filter(echoed), deadline, question };
     let kind = Kind::Request(Box::new(request));
-    Ok(Event { id, thread, group_id: raw.group_id.to_owned(), received_at: raw.sent_at, kind })
+    let (group_id, received_at) = (raw.group_id.to_owned(), raw.sent_at);
+    Ok(Event { id, thread, group_id, received_at, sequence: raw.sequence, kind })
 }
 
 /// A field that may also be a message attribute, which goes first, or stand beside the data.
@@ -313,7 +314,7 @@ fn time_of(value: &Value, field: &'static str) -> Result<DateTime<Utc>, Rejectio
 
 /// The project, and nothing below it.
 fn project(data: &mut Fields) -> Result<Thread, Rejection> {
-    Ok(Thread { project: thread::project(data)?, contact: None, channel: None, conversation: None })
+    Ok(thread::project_alone(thread::project(data)?))
 }
 
 /// The conversation's id, and the thread it is looked for in: the one of contact and channel, if both are told, or else the

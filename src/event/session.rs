@@ -1,14 +1,33 @@
 //! `session.opened`, `session.closed`: the platform began or ended serving the contact.
 
+use serde_json::Map;
+
+use crate::domain::{EventId, Thread};
+
 use super::fields::{Fields, ID_LIMIT, required};
 use super::rejection::Rejection;
-use super::{SessionClosed, SessionOpened};
+use super::{Kind, SessionClosed, SessionOpened, thread};
 
 /// The name of a beginning on the wire.
 pub(super) const OPENED: &str = "session.opened";
 
 /// The name of an end on the wire.
 pub(super) const CLOSED: &str = "session.closed";
+
+/// Writes the body of a session event that arrived without its thread, for the thread that it belongs to.
+pub fn to_body(thread: &Thread, session: &Kind, correlation_id: EventId) -> Option<String> {
+    let (name, session_id, agent_id) = match session {
+        Kind::SessionOpened(opened) => (OPENED, &opened.session_id, opened.agent_id.as_deref()),
+        Kind::SessionClosed(closed) => (CLOSED, &closed.session_id, None),
+        _ => return None,
+    };
+    let mut fields = Map::from_iter([
+        ("session_id".to_owned(), session_id.as_str().into()),
+        ("correlation_id".to_owned(), correlation_id.to_string().into()),
+    ]);
+    agent_id.map(|agent| fields.insert("agent_id".to_owned(), agent.into()));
+    Some(thread::body(name, thread, fields))
+}
 
 /// Reads `session.opened`.
 ///

@@ -54,6 +54,46 @@ pub(super) fn within_limits(thread: &Thread) -> Result<ThreadKey, Rejection> {
     Ok(key)
 }
 
+/// Reads a thread of which only the project must be named: what happens to a session is known by the session's id.
+///
+/// # Errors
+/// No project, a part of another type or too long, or a contact without a channel.
+pub(super) fn read_of_session(data: &mut Fields) -> Result<(Thread, ThreadKey), Rejection> {
+    if ["conversation_id", "contact_urn", "channel_uuid"].iter().any(|field| data.has(field)) {
+        return read(data);
+    }
+    let thread = project_alone(project(data)?);
+    let key = thread.key();
+    Ok((thread, key))
+}
+
+/// Reads an event of a whole project.
+///
+/// # Errors
+/// No project, or one of another type or too long.
+pub(super) fn read_of_project(data: &mut Fields) -> Result<(Thread, ThreadKey), Rejection> {
+    let thread = project_alone(project(data)?);
+    let key = thread.key();
+    Ok((thread, key))
+}
+
+/// Reads an event of a contact, on whatever channel.
+///
+/// # Errors
+/// No project or contact, or one of another type or too long.
+pub(super) fn read_of_contact(data: &mut Fields) -> Result<(Thread, ThreadKey), Rejection> {
+    let project = project(data)?;
+    let contact = Some(required(data.id("contact_urn", URN_LIMIT)?, "contact_urn")?);
+    let thread = Thread { contact, ..project_alone(project) };
+    let key = thread.key();
+    Ok((thread, key))
+}
+
+/// A project, and no thread of it in particular.
+pub(super) fn project_alone(project: String) -> Thread {
+    Thread { project, contact: None, channel: None, conversation: None }
+}
+
 /// Writes the envelope of an event called `name` that happened in `thread`.
 pub(super) fn body(name: &'static str, thread: &Thread, mut data: Map<String, Value>) -> String {
     data.insert("project_uuid".to_owned(), thread.project.as_str().into());

@@ -15,5 +15,5 @@ pub(super) fn handle(head: &Head, open: &Open, event: &Event, asked: &Conversati
     let (resolution, detail) = (asked.resolution, asked.reason.clone());
     let (topic, subtopic) = (asked.topic.clone(), asked.subtopic.clone());
     let close = Close { resolution, detail, topic, subtopic, ..Close::new(event.received_at, reason) };
-    sealed(head, open.clone().close(close, event.received_at, policy))
+    sealed(head, open, close, event, policy)
 }

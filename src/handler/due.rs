@@ -14,13 +14,19 @@ pub(super) fn handle(seen: &Seen, head: &Head, open: &Open, event: &Event, due: 
     if now < open.due.at {
         return Decision::Nothing("it is not due yet, or no longer");
     }
-    let close = |reason| Close::new(now, reason);
+    let close = |reason| sealed(head, open, Close::new(now, reason), event, policy);
+    if let Some(end) = open.ended_by(now) {
+        return sealed(head, open, end.close(), event, policy);
+    }
     if open.due.reason == DueReason::SessionEnded {
-        return sealed(head, open.clone().close(close(CloseReason::SessionEnded), now, policy));
+        return close(CloseReason::SessionEnded);
+    }
+    if open.too_old_at(policy).is_some_and(|at| at <= now) {
+        return close(CloseReason::MaxAge);
     }
     let active_at = seen.last_received.unwrap_or_default().max(open.record.opened_received_at);
     if now >= active_at + policy.idle {
-        return sealed(head, open.clone().close(close(CloseReason::Idle), now, policy));
+        return close(CloseReason::Idle);
     }
     if now >= open.checkpoint_at(policy) {
         let open = open.clone().checkpointed(now).look_again(active_at, policy);

@@ -1,8 +1,8 @@
 //! `message.received`, `message.sent`: append to the open conversation, opening one if the thread has none.
 
-use super::{Decision, Seen, going_on};
+use super::{Decision, Seen, before, going_on, sealed};
 use crate::{
-    domain::{Conversation, DueReason, Head, Message, Open, Policy, Stretch},
+    domain::{DueReason, Head, Message, Open, Policy},
     event::Event,
 };
 
@@ -14,10 +14,13 @@ pub(super) fn handle(
     policy: &Policy,
 ) -> Decision {
     // what occurred inside a closed conversation belongs to it, whenever it arrives
-    if let Some(stretch) = before(seen).filter(|stretch| seen.overtaken || stretch.covers(message.occurred_at)) {
+    let at = message.happened_at();
+    if let Some(stretch) = before(seen).filter(|stretch| seen.overtaken || stretch.covers(at)) {
         return Decision::Late(stretch);
     }
     match open {
+        // what occurred past the end belongs to the next one
+        Some((head, open)) if let Some(end) = open.ended_by(at) => sealed(head, open, end.close(), event, policy),
         Some((head, open)) => {
             let resumed = open.due.reason == DueReason::SessionEnded;
             let head = resumed.then(|| going_on(head, open.clone().resume(event.received_at, policy)));
@@ -27,14 +30,5 @@ pub(super) fn handle(
             let head = Head::opened_by(&event.thread, &event.group_id, seen.head.as_ref(), message, policy);
             Decision::Append { conversation: head.conversation.record().id, head: Some(Box::new(head)) }
         }
-    }
-}
-
-/// The thread's last closed conversation.
-fn before(seen: &Seen) -> Option<Stretch> {
-    match &seen.head.as_ref()?.conversation {
-        Conversation::Open(open) => open.record.previous,
-        Conversation::Closing(closing) => closing.record.previous,
-        Conversation::Closed(closed) => Some(closed.stretch()),
     }
 }

@@ -3,15 +3,22 @@
 //! One file per event. Every change to a thread is decided here and nowhere else.
 
 mod conversation_close;
+mod details;
 mod due;
 mod message;
+mod rating;
 mod session;
+mod variable;
+mod window;
 
 use chrono::{DateTime, Utc};
 
 use crate::{
-    domain::{Closing, Conversation, ConversationId, Head, Open, Policy, Stretch},
-    event::{Event, Kind},
+    domain::{
+        Changes, Close, Closing, Conversation, ConversationId, Head, Open, Place, Policy, ProjectSettings, Stretch,
+        Variable,
+    },
+    event::{Event, Kind, Rejection},
 };
 
 /// What was read for the decision.
@@ -24,6 +31,8 @@ pub struct Seen {
     /// Whether this message, or one that came after it, stands in the closed conversation. Read only where a message would
     /// open the next one.
     pub overtaken: bool,
+    /// Where a session goes on. Read only for what happens to a session that is known by its id alone.
+    pub session: Option<Place>,
 }
 
 /// What is to happen.
@@ -46,10 +55,45 @@ pub enum Decision {
     Late(Stretch),
     /// Copy the messages so far into the archive, then write the head.
     Checkpoint(Box<Head>),
+    /// Store the rating in the archive.
+    Rate(Rated),
+    /// Change what the archive says of a closed conversation.
+    Amend(Stretch, Box<Changes>),
+    /// Write the variable.
+    SetVariable(Box<Variable>),
+    /// Store what the project says from now on.
+    SetProject(ProjectSettings),
+    /// Note in the archive that the contact is to be erased.
+    Erase,
+    /// Send the event into the group of the thread it belongs to.
+    Forward(Box<Place>),
+    /// What it speaks of is not known yet; it may be, later.
+    Wait(&'static str),
+    /// It cannot be taken.
+    Reject(Rejection),
+}
+
+/// What a rating belongs to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rated {
+    /// The open conversation.
+    Open,
+    /// One that closed.
+    Closed(Stretch),
+    /// None that is known.
+    Nothing,
 }
 
 /// Decides.
 pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
+    match &event.kind {
+        Kind::ProjectUpdated(settings) => return Decision::SetProject(settings.clone()),
+        Kind::ContactErase => return Decision::Erase,
+        Kind::SessionOpened(_) | Kind::SessionClosed(_) if event.thread.is_project_alone() => {
+            return session::elsewhere(seen);
+        }
+        _ => {}
+    }
     let open = match seen.head.as_ref().map(|head| (head, &head.conversation)) {
         Some((_, Conversation::Closing(closing))) => return Decision::Finish(Box::new(closing.clone())),
         Some((head, Conversation::Open(open))) => Some((head, open)),
@@ -57,6 +101,10 @@ pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
     };
     match (&event.kind, open) {
         (Kind::Message(message), open) => message::handle(seen, open, event, message, policy),
+        (Kind::Rating(rating), open) => rating::handle(seen, open, rating, policy),
+        (Kind::ConversationWindow(window), open) => window::handle(seen, open, event, window, policy),
+        (Kind::ConversationUpdate(changes), open) => details::handle(seen, open, changes),
+        (Kind::SetVariable(set), open) => variable::handle(open, event, set),
         (_, None) => Decision::Nothing("no conversation is open"),
         (_, Some((_, open))) if event.received_at < open.record.opened_received_at => {
             Decision::Nothing("queued before this conversation opened: it spoke of an earlier one")
@@ -68,6 +116,16 @@ pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
         }
         (Kind::Request(_), Some(_)) => Decision::Nothing("a request changes nothing"),
         (Kind::Due(due), Some((head, open))) => due::handle(seen, head, open, event, due, policy),
+        (Kind::ProjectUpdated(_) | Kind::ContactErase, Some(_)) => Decision::Nothing("it is not about a thread"),
+    }
+}
+
+/// The thread's last closed conversation.
+fn before(seen: &Seen) -> Option<Stretch> {
+    match &seen.head.as_ref()?.conversation {
+        Conversation::Open(open) => open.record.previous,
+        Conversation::Closing(closing) => closing.record.previous,
+        Conversation::Closed(closed) => Some(closed.stretch()),
     }
 }
 
@@ -76,8 +134,9 @@ fn going_on(head: &Head, open: Open) -> Box<Head> {
     Box::new(head.next(Conversation::Open(open)))
 }
 
-/// A head whose conversation is sealed.
-fn sealed(head: &Head, closing: Closing) -> Decision {
+/// Seals the conversation. What remains of the event is decided once it is closed.
+fn sealed(head: &Head, open: &Open, close: Close, event: &Event, policy: &Policy) -> Decision {
+    let closing = open.clone().close(close, event.received_at, policy);
     Decision::Write(Box::new(head.next(Conversation::Closing(closing))))
 }
 

@@ -1,6 +1,6 @@
 //! `session.opened`, `session.closed`: a session's end starts the grace period, its beginning cancels it.
 
-use super::{Decision, going_on};
+use super::{Decision, Seen, going_on};
 use crate::{
     domain::{DueReason, Head, Open, Policy},
     event::{Event, SessionClosed, SessionOpened},
@@ -23,4 +23,12 @@ pub(super) fn closed(head: &Head, open: &Open, event: &Event, session: &SessionC
         return Decision::Nothing("the grace period is running already");
     }
     Decision::Write(going_on(head, open.clone().session_closed(&session.session_id, event.received_at, policy)))
+}
+
+/// What happens to a session that is known by its id alone happens in the thread where the session was opened.
+pub(super) fn elsewhere(seen: &Seen) -> Decision {
+    match &seen.session {
+        Some(place) => Decision::Forward(Box::new(place.clone())),
+        None => Decision::Wait("no session of this id was opened with its contact and channel"),
+    }
 }

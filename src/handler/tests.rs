@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Decision, Seen, decide};
+use super::{Decision, Rated, Seen, decide};
 use crate::{
     domain::{
-        Close, CloseReason, Conversation, ConversationId, Direction, DueReason, EventId, Head, Message, Open, Policy,
-        Sequence, Thread,
+        Changes, Close, CloseReason, Conversation, ConversationId, Direction, DueReason, End, EventId, Head, Message,
+        Open, Place, Policy, ProjectSettings, Rating, RatingKind, Sequence, Thread, Window,
     },
     event::{self, Event, Kind},
 };
@@ -58,7 +58,9 @@ fn message(occurred: i64, received: i64) -> Message {
 
 fn event(received: i64, kind: Kind) -> Event {
     let id = EventId::derive(&thread().key(), "test", &received.to_string());
-    Event { id, thread: thread(), group_id: "g".into(), received_at: at(received), kind }
+    let (thread, group_id, received_at) = (thread(), "g".to_owned(), at(received));
+    let sequence = Sequence(u128::try_from(received).expect("not before the test's day"));
+    Event { id, thread, group_id, received_at, sequence, kind }
 }
 
 fn says(occurred: i64, received: i64) -> Event {
@@ -83,6 +85,44 @@ fn due(received: i64, head: &Head) -> Event {
     let conversation_id = head.conversation.record().id;
     let due_at = head.conversation.due().unwrap_or_default();
     event(received, Kind::Due(event::Due { conversation_id, due_at }))
+}
+
+fn rates(answered: i64, received: i64) -> Event {
+    let event_id = EventId::derive(&thread().key(), "rating", &answered.to_string());
+    let (kind, key, value, score) = (RatingKind::Nps, "weni_nps".to_owned(), "0".to_owned(), Some(0));
+    let (answered_at, received_at, sequence) = (at(answered), at(received), Sequence(1));
+    let (comment, agent_id) = (None, None);
+    let rating = Rating { event_id, kind, key, value, score, comment, agent_id, answered_at, received_at, sequence };
+    event(received, Kind::Rating(Box::new(rating)))
+}
+
+fn window(received: i64, end: Option<i64>) -> Event {
+    let window = Window { external_id: Some("w".into()), start: None, end: end.map(at) };
+    let said = event::ConversationWindow { window, contact_name: None, taken_over_at: None, ticket: None };
+    event(received, Kind::ConversationWindow(Box::new(said)))
+}
+
+fn takes_over(taken_over: i64) -> Event {
+    let (window, ticket) = (Window::default(), Some("t".to_owned()));
+    let said = event::ConversationWindow { window, contact_name: None, taken_over_at: Some(at(taken_over)), ticket };
+    event(50, Kind::ConversationWindow(Box::new(said)))
+}
+
+fn updates(received: i64, title: &str) -> Event {
+    let sequence = Sequence(u128::try_from(received).expect("not before the test's day"));
+    let changes = Changes { title: Some(title.into()), sequence, ..Changes::default() };
+    event(received, Kind::ConversationUpdate(Box::new(changes)))
+}
+
+fn sets(received: i64) -> Event {
+    let (state_type, key, value) = ("flow".to_owned(), "step".to_owned(), Some(serde_json::json!(1)));
+    let set = event::SetVariable { state_type, key, value, ttl: Some(Duration::from_secs(60)), carry_over: false };
+    event(received, Kind::SetVariable(Box::new(set)))
+}
+
+fn session_known_by_its_id(received: i64) -> Event {
+    let nowhere = Thread { contact: None, channel: None, ..thread() };
+    Event { thread: nowhere, ..session_closed(received) }
 }
 
 /// A conversation opened at second 0.
@@ -141,6 +181,16 @@ fn word(decision: &Decision) -> String {
         Decision::Append { head: Some(_), .. } => "write head, append".into(),
         Decision::Late(_) => "late".into(),
         Decision::Checkpoint(_) => "checkpoint".into(),
+        Decision::Rate(Rated::Open) => "rate open".into(),
+        Decision::Rate(Rated::Closed(_)) => "rate closed".into(),
+        Decision::Rate(Rated::Nothing) => "rate alone".into(),
+        Decision::Amend(..) => "amend".into(),
+        Decision::SetVariable(_) => "set variable".into(),
+        Decision::SetProject(_) => "set project".into(),
+        Decision::Erase => "erase".into(),
+        Decision::Forward(_) => "forward".into(),
+        Decision::Wait(_) => "wait".into(),
+        Decision::Reject(_) => "reject".into(),
     }
 }
 
@@ -148,7 +198,7 @@ fn word(decision: &Decision) -> String {
 fn every_state_meets_every_event() {
     let heads = [None, Some(opened()), Some(in_grace()), Some(closing()), Some(closed())];
     #[rustfmt::skip]
-    let table: [(Event, [&str; 5]); 6] = [
+    let table: [(Event, [&str; 5]); 16] = [
         //                             none                  open                        in grace               closing   closed
         (says(50, 50),                ["write head, append", "append",                   "write head, append",  "finish", "write head, append"]),
         (session_opened(50),          ["nothing",            "write open, Look",         "write open, Look",    "finish", "nothing"]),
@@ -156,6 +206,16 @@ fn every_state_meets_every_event() {
         (close(50, None),             ["nothing",            "seal, Requested",          "seal, Requested",     "finish", "nothing"]),
         (due(50, &opened()),          ["nothing",            "nothing",                  "seal, SessionEnded",  "finish", "nothing"]),
         (due(24 * 3600, &opened()),   ["nothing",            "seal, Idle",               "seal, SessionEnded",  "finish", "nothing"]),
+        (rates(50, 50),               ["rate alone",         "rate open",                "rate open",           "finish", "rate closed"]),
+        (window(50, Some(90)),        ["write open, Look",   "write open, Look",         "write open, SessionEnded", "finish", "write open, Look"]),
+        (window(50, None),            ["write open, Look",   "write open, Look",         "write open, SessionEnded", "finish", "write open, Look"]),
+        (takes_over(50),              ["write open, Look",   "seal, HumanTakeover",      "seal, HumanTakeover", "finish", "write open, Look"]),
+        (takes_over(40),              ["write open, Look",   "seal, HumanTakeover",      "seal, HumanTakeover", "finish", "amend"]),
+        (updates(50, "a"),            ["nothing",            "write open, Look",         "write open, SessionEnded", "finish", "amend"]),
+        (sets(50),                    ["set variable",       "set variable",             "set variable",        "finish", "set variable"]),
+        (event(50, Kind::ContactErase), ["erase",            "erase",                    "erase",               "erase",  "erase"]),
+        (event(50, Kind::ProjectUpdated(ProjectSettings::default())), ["set project"; 5]),
+        (session_known_by_its_id(50), ["wait"; 5]),
     ];
     for (event, expected) in table {
         for (head, expected) in heads.iter().zip(expected) {
@@ -243,4 +303,130 @@ fn two_sessions_on_one_conversation_end_it_with_the_last() {
     }
     let Decision::Write(one_left) = decide(&seen(head), &session_closed(50), &POLICY) else { panic!("not written") };
     assert_eq!(open(&one_left).due.reason, DueReason::Look);
+}
+
+/// A conversation that ends with its day: opened at second 0, which ends at second 100.
+fn daily() -> (Head, Policy) {
+    let policy = POLICY;
+    let head = Head::opened_by(&thread(), "g", None, &message(0, 0), &policy);
+    let end = End { at: at(100), reason: CloseReason::DayEnded, resolution: None };
+    (head.next(Conversation::Open(open(&head).ending(end))), policy)
+}
+
+#[test]
+fn what_occurs_past_the_end_first_closes_the_conversation_and_then_opens_the_next() {
+    let (head, policy) = daily();
+    for (event, expected) in [
+        (says(99, 120), "append"),
+        (says(100, 120), "seal, DayEnded"),
+        (says(150, 99), "append"), // nothing happens after the queue took the word of it: that clock is wrong
+        (due(100, &head), "seal, DayEnded"),
+    ] {
+        assert_eq!(word(&decide(&seen(head.clone()), &event, &policy)), expected, "{:?}", event.kind);
+    }
+    let Decision::Write(sealed) = decide(&seen(head), &due(250, &daily().0), &policy) else { panic!("not sealed") };
+    let Conversation::Closing(closing) = sealed.conversation.clone() else { panic!("not sealed") };
+    assert_eq!((closing.close.at, closing.due_at), (at(100), at(250 + 300)), "it ended with its day, found late");
+    let closed = sealed.next(Conversation::Closed(closing.archived()));
+    assert_eq!(word(&decide(&seen(closed.clone()), &says(99, 260), &policy)), "late");
+    assert_eq!(word(&decide(&seen(closed), &says(100, 260), &policy)), "write head, append");
+}
+
+#[test]
+fn a_conversation_opened_on_one_day_ends_at_its_zones_midnight() {
+    let policy = Policy { day_ends_in: Some(chrono_tz::Tz::America__Sao_Paulo), ..POLICY };
+    let Decision::Append { head: Some(head), .. } = decide(&Seen::default(), &says(0, 0), &policy) else {
+        panic!("not opened")
+    };
+    let end = open(&head).ends.expect("an end");
+    assert_eq!((end.at, end.reason), (policy.day_end(at(0)).expect("a midnight"), CloseReason::DayEnded));
+    assert_eq!(open(&head).due.at, end.at.min(at(0) + POLICY.idle));
+}
+
+#[test]
+fn the_oldest_conversations_close_whatever_is_said() {
+    let policy = Policy { max_age: Some(Duration::from_secs(3_600)), ..POLICY };
+    let head = Head::opened_by(&thread(), "g", None, &message(0, 0), &policy);
+    assert_eq!(open(&head).due.at, at(3_600));
+    let busy = Seen { last_received: Some(at(3_599)), ..seen(head.clone()) };
+    assert_eq!(word(&decide(&busy, &due(3_600, &head), &policy)), "seal, MaxAge");
+}
+
+#[test]
+fn a_late_rating_goes_to_the_last_closed_conversation_and_opens_no_ghost() {
+    let week = 7 * 24 * 3600;
+    for (answered, received, expected) in
+        [(60, 60, "rate closed"), (week, week, "rate closed"), (week + 40, week + 40, "rate alone")]
+    {
+        assert_eq!(word(&decide(&seen(closed()), &rates(answered, received), &POLICY)), expected, "{answered}");
+    }
+    let Decision::Append { head: Some(next), .. } = decide(&seen(closed()), &says(60, 60), &POLICY) else {
+        panic!("not opened")
+    };
+    assert_eq!(
+        word(&decide(&seen(*next.clone()), &rates(50, 70), &POLICY)),
+        "rate closed",
+        "it speaks of the one before"
+    );
+    assert_eq!(word(&decide(&seen(*next), &rates(65, 70), &POLICY)), "rate open");
+}
+
+#[test]
+fn a_window_before_its_messages_opens_the_conversation_they_go_into() {
+    let Decision::Write(head) = decide(&Seen::default(), &takes_over(40), &POLICY) else { panic!("not opened") };
+    assert_eq!(open(&head).due.at, at(80), "its messages may be right behind it: the grace period");
+    assert_eq!(word(&decide(&seen(*head.clone()), &says(39, 60), &POLICY)), "append");
+    let Decision::Write(sealed) = decide(&seen(*head.clone()), &due(80, &head), &POLICY) else { panic!("not sealed") };
+    let Conversation::Closing(closing) = sealed.conversation else { panic!("not sealed") };
+    let close = (closing.close.reason, closing.close.resolution, closing.close.at);
+    assert_eq!(close, (CloseReason::HumanTakeover, Some(4), at(40)));
+    assert_eq!(word(&decide(&seen(*head), &says(41, 60), &POLICY)), "seal, HumanTakeover");
+}
+
+#[test]
+fn a_takeover_that_closed_the_conversation_changes_nothing_when_it_comes_again() {
+    let Decision::Write(sealed) = decide(&seen(opened()), &takes_over(45), &POLICY) else { panic!("not sealed") };
+    let Conversation::Closing(closing) = sealed.conversation.clone() else { panic!("not sealed") };
+    assert!(closing.record.details.has_chats_room && closing.record.details.ticket.as_deref() == Some("t"));
+    assert_eq!(closing.close.resolution, Some(4));
+    let closed = sealed.next(Conversation::Closed(closing.archived()));
+    assert_eq!(word(&decide(&seen(closed), &takes_over(45), &POLICY)), "nothing");
+}
+
+#[test]
+fn an_update_that_comes_again_or_too_late_changes_nothing() {
+    let Decision::Write(head) = decide(&seen(opened()), &updates(50, "new"), &POLICY) else { panic!("not written") };
+    assert_eq!(open(&head).record.details.title.as_deref(), Some("new"));
+    for stale in [updates(50, "new"), updates(20, "old")] {
+        assert_eq!(word(&decide(&seen(*head.clone()), &stale, &POLICY)), "nothing");
+    }
+    let big = |n| Changes { sequence: Sequence(n), metadata: metadata(n), ..Changes::default() };
+    let mut grown = *head;
+    for n in 60..62 {
+        let event = event(50, Kind::ConversationUpdate(Box::new(big(n))));
+        match decide(&seen(grown.clone()), &event, &POLICY) {
+            Decision::Write(head) => grown = *head,
+            other => assert_eq!((word(&other), n), ("reject".to_owned(), 61)),
+        }
+    }
+}
+
+/// Most of what an object of details may hold, under a key of its own.
+fn metadata(n: u128) -> serde_json::Map<String, serde_json::Value> {
+    [(n.to_string(), "x".repeat(40_000).into())].into_iter().collect()
+}
+
+#[test]
+fn a_variable_belongs_to_the_conversation_in_which_it_was_set() {
+    let Decision::SetVariable(variable) = decide(&seen(opened()), &sets(50), &POLICY) else { panic!("not set") };
+    assert_eq!((variable.conversation, variable.expires_at), (Some(conversation(&opened())), Some(at(110))));
+    let Decision::SetVariable(early) = decide(&Seen::default(), &sets(50), &POLICY) else { panic!("not set") };
+    assert_eq!(early.conversation, None);
+}
+
+#[test]
+fn a_session_known_by_its_id_goes_on_where_it_was_opened() {
+    let place = Place { thread: thread(), group_id: "g".into() };
+    let known = Seen { session: Some(place), ..Seen::default() };
+    assert_eq!(word(&decide(&known, &session_known_by_its_id(50), &POLICY)), "forward");
 }

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Cursor, DueHead, HotError, Page, Put};
-use crate::domain::{ConversationId, Head, Message, Place, ThreadKey};
+use crate::domain::{ConversationId, Head, Message, Spot, ThreadKey};
 
 /// The sparse index of heads with a timer (infra/conversationd.yaml).
 pub const DUE_INDEX: &str = "due";
@@ -67,11 +67,11 @@ pub(super) fn after_messages_of(conversation: ConversationId) -> String {
 
 /// W1: `M#{conversation}#{occurred_at µs}#{sequence}#{event}`. Sorts as the archive does, and the same delivery gives the same key.
 pub(super) fn message_sk(conversation: ConversationId, message: &Message) -> String {
-    place_sk(conversation, message.place())
+    spot_sk(conversation, message.spot())
 }
 
 /// The sort key of the message that stands at `place`.
-pub(super) fn place_sk(conversation: ConversationId, place: Place) -> String {
+pub(super) fn spot_sk(conversation: ConversationId, place: Spot) -> String {
     let micros = place.occurred_at.timestamp_micros().max(0);
     format!("M#{conversation}#{micros:016}#{:032x}#{}", place.sequence.0, place.event_id)
 }
@@ -96,7 +96,7 @@ pub(super) fn of_head(thread: &ThreadKey, head: &Head, ttl: TimeDelta) -> Result
     item.insert(CONVERSATION_ID.into(), text(head.conversation.record().id.to_string()));
     item.insert(GROUP_ID.into(), text(&head.group_id));
     if let Some(due_at) = head.conversation.due() {
-        item.insert(DUE_SHARD.into(), text((thread.spread() % u64::from(DUE_SHARDS)).to_string()));
+        item.insert(DUE_SHARD.into(), text(shard(thread).to_string()));
         item.insert(DUE_AT.into(), number(due_at.timestamp_millis()));
     }
     if let crate::domain::Conversation::Closed(closed) = &head.conversation {
@@ -189,6 +189,11 @@ impl Assembly {
     pub(super) fn page(self, more: bool) -> Page {
         Page { next: self.last.filter(|_| more), messages: self.messages }
     }
+}
+
+/// The shard of the sparse index that a thread's head stands in.
+pub(super) fn shard(thread: &ThreadKey) -> u8 {
+    (thread.spread() % u64::from(DUE_SHARDS)) as u8
 }
 
 pub(super) fn to_due(item: &Item) -> Result<DueHead, HotError> {

@@ -3,14 +3,14 @@
 use std::{collections::HashMap, sync::Mutex, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 
 use super::{
     Hot, HotError,
     rows::{Row, escaped},
 };
-use crate::domain::{ProjectSettings, Sequence, Thread, ThreadKey, Variable};
+use crate::domain::{Place, ProjectSettings, Sequence, ThreadKey, Variable};
 
 /// How long a project's settings are believed before they are read again.
 const FRESH: Duration = Duration::from_secs(30);
@@ -21,6 +21,9 @@ const REMEMBERED: usize = 10_000;
 /// How long a session's thread is kept after the session was last opened.
 const SESSION_KEPT: TimeDelta = TimeDelta::days(30);
 
+/// How long a variable is kept after it was set.
+const VARIABLE_KEPT: TimeDelta = TimeDelta::days(365);
+
 /// Settings do not expire; a row must say something.
 const FOREVER: TimeDelta = TimeDelta::days(36_500);
 
@@ -28,22 +31,13 @@ const VARIABLES: &str = "S#";
 const SETTINGS: &str = "SETTINGS";
 const MAP: &str = "MAP";
 
-/// Where a session goes on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SessionThread {
-    /// Its thread.
-    pub thread: Thread,
-    /// FIFO group of the thread.
-    pub group_id: String,
-}
-
 /// Settings as last read, and when.
 pub(super) type Remembered = Mutex<HashMap<String, (Instant, ProjectSettings)>>;
 
 impl Hot {
-    /// Sets or deletes a variable of a thread; kept for `kept` after `variable.set_at`, or until it expires.
-    pub async fn set_variable(&self, thread: &ThreadKey, variable: &Variable, kept: TimeDelta) -> Result<(), HotError> {
-        let kept_until = variable.set_at + kept;
+    /// Sets or deletes a variable of a thread. It is kept for a year, unless it expires before.
+    pub async fn set_variable(&self, thread: &ThreadKey, variable: &Variable) -> Result<(), HotError> {
+        let kept_until = variable.set_at + VARIABLE_KEPT;
         let row = Row {
             partition: thread.as_str().to_owned(),
             name: format!("{VARIABLES}{}#{}", escaped(&variable.state_type), escaped(&variable.key)),
@@ -106,7 +100,7 @@ impl Hot {
     pub async fn name_session(
         &self,
         session: &str,
-        place: &SessionThread,
+        place: &Place,
         said: Sequence,
         at: DateTime<Utc>,
     ) -> Result<(), HotError> {
@@ -121,7 +115,7 @@ impl Hot {
     }
 
     /// Where a session of a project goes on, if it was ever opened with its thread.
-    pub async fn session(&self, project: &str, session: &str) -> Result<Option<SessionThread>, HotError> {
+    pub async fn session(&self, project: &str, session: &str) -> Result<Option<Place>, HotError> {
         let rows = self.rows(&session_partition(project, session), MAP).await?;
         rows.first().map(read).transpose()
     }

@@ -29,7 +29,6 @@ use crate::{
 pub use dead_letters::{DeadLetter, DeadLetters, Settled, Settlement};
 pub use dynamo::DynamoStore;
 pub use item::{DUE_INDEX, DUE_SHARDS};
-pub use known::SessionThread;
 pub use rows::Row;
 pub use walk::{Walk, Walked, Way};
 
@@ -80,6 +79,13 @@ pub struct DueHead {
     pub group_id: String,
     /// When it came up.
     pub due_at: DateTime<Utc>,
+}
+
+impl DueHead {
+    /// The shard of the index it stands in.
+    pub fn shard(&self) -> u8 {
+        item::shard(&self.thread)
+    }
 }
 
 /// The edge: one call each, consistent reads throughout (W2, CE-8).

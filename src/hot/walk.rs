@@ -6,7 +6,7 @@ use super::{
     HotError,
     item::{self, Assembly, Item},
 };
-use crate::domain::{ConversationId, Message, Place, ThreadKey};
+use crate::domain::{ConversationId, Message, Spot, ThreadKey};
 
 /// Which way a conversation is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Walk {
     /// The conversation.
     pub conversation: ConversationId,
     /// Beyond this place; `None`: from the end that the way begins at.
-    pub from: Option<Place>,
+    pub from: Option<Spot>,
     /// Which way.
     pub way: Way,
     /// So many messages at most, 1 to 1,000.
@@ -45,7 +45,7 @@ impl super::DynamoStore {
     /// The query of a walk. Parts of a message sort behind its bare key, so a bound behind them takes them all.
     fn walking(&self, walk: &Walk) -> QueryFluentBuilder {
         let (first, last) = (item::messages_of(walk.conversation), item::after_messages_of(walk.conversation));
-        let place = walk.from.map(|place| item::place_sk(walk.conversation, place));
+        let place = walk.from.map(|place| item::spot_sk(walk.conversation, place));
         let (low, high) = match walk.way {
             Way::Back => (first, place.unwrap_or(last)),
             Way::Forward => (place.map_or(first, |place| format!("{place}#~")), last),
@@ -84,7 +84,7 @@ impl super::DynamoStore {
         let mut assembly = Assembly::default();
         items.iter().try_for_each(|item| assembly.add(item))?;
         let mut messages = assembly.page(false).messages;
-        messages.retain(|message| Some(message.place()) != walk.from);
+        messages.retain(|message| Some(message.spot()) != walk.from);
         if walk.way == Way::Back {
             messages.reverse();
         }

@@ -6,6 +6,7 @@ pub mod dlq;
 pub mod doctor;
 pub mod health;
 pub mod migrate;
+pub mod projects;
 pub mod provision;
 pub mod publish;
 

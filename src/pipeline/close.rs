@@ -1,15 +1,14 @@
-//! The close: seal, then read, then archive, then close the head. And what else goes into the archive.
+//! The close: seal, then read, then archive, then close the head.
 
 use std::sync::Arc;
 
-use tracing::{debug, info};
+use tracing::info;
 
 use super::{Failure, Pipeline};
 use crate::{
     archive::{Summary, Transaction},
     domain::{
-        Close, CloseReason, Closing, Conversation, ConversationId, Details, Head, Message, Record, Stretch, Thread,
-        ThreadKey,
+        Close, CloseReason, Closing, Conversation, ConversationId, Head, Message, Record, Thread, ThreadKey, Variable,
     },
 };
 
@@ -29,8 +28,10 @@ impl Pipeline {
         let (record, close) = (&closing.record, &closing.close);
         if let Some(summary) = self.archive_messages(thread, &head.thread, record, Some(close)).await? {
             let (id, messages) = (record.id, summary.message_count);
-            self.counters.archived.add(1);
-            info!(conversation.id = %id, messages, reason = close.reason.as_str(), "conversation archived");
+            if summary.closed_at.is_some() {
+                self.counters.archived.add(1);
+                info!(conversation.id = %id, messages, reason = close.reason.as_str(), "conversation archived");
+            }
         }
         // W8: on the version that was sealed; whoever finished it before us wrote the same
         let closed = head.next(Conversation::Closed(closing.archived()));
@@ -53,7 +54,7 @@ impl Pipeline {
 
     /// Streams a conversation's messages from the hot store into one transaction of the archive.
     ///
-    /// Memory is bounded by a page. Without any message there is no transaction, and nothing is announced (W9).
+    /// Memory is bounded by a page. Of a conversation without any message or rating nothing is kept or announced (W9).
     async fn archive_messages(
         &self,
         key: &ThreadKey,
@@ -84,49 +85,23 @@ impl Pipeline {
                 break;
             }
         }
-        match transaction {
-            Some(transaction) => Ok(Some(transaction.finish(record, close).await?)),
-            None => Ok(None),
-        }
-    }
-
-    /// Appends one message to a conversation that has closed.
-    pub(super) async fn append_late(
-        &self,
-        thread: &Thread,
-        stretch: Stretch,
-        message: &Message,
-    ) -> Result<(), Failure> {
-        let record = Record {
-            id: stretch.id,
-            opened_at: stretch.opened_at,
-            opened_received_at: message.received_at,
-            contact_name: message.contact_name.clone(),
-            agent_id: message.agent_id.clone(),
-            previous: None,
-            details: Details::default(),
-            recap: None,
+        let mut transaction = match (transaction, close) {
+            (Some(transaction), _) => transaction,
+            (None, None) => return Ok(None),
+            // nothing was said in it; if it was rated all the same, the archive has it and must know that it closed
+            (None, Some(_)) => {
+                let mut open = self.archive.begin().await?;
+                open.lock(thread, record).await?;
+                open
+            }
         };
-        let close = Close::new(stretch.closed_at, stretch.reason);
-        self.append_archived(thread, &record, &close, std::slice::from_ref(message)).await
-    }
-
-    async fn append_archived(
-        &self,
-        thread: &Thread,
-        record: &Record,
-        close: &Close,
-        messages: &[Message],
-    ) -> Result<(), Failure> {
-        let mut transaction = self.archive.begin().await?;
-        transaction.lock(thread, record).await?;
-        let inserted = transaction.insert(record, messages, true).await?.len();
-        if inserted > 0 {
-            transaction.finish(record, Some(close)).await?;
-            self.counters.late_messages.add(inserted);
+        if let Some(close) = close {
+            let variables = self.hot.variables(key).await?;
+            let live: Vec<Variable> =
+                variables.into_iter().filter(|variable| variable.is_live(Some(record.id), close.at)).collect();
+            transaction.keep_variables(record, &live).await?;
         }
-        debug!(conversation.id = %record.id, inserted, "appended to an archived conversation");
-        Ok(())
+        Ok(Some(transaction.finish(record, close).await?))
     }
 
     /// The conversation closed while its messages were being put: whoever closed it may or may not have seen them.

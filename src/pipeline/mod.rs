@@ -4,25 +4,26 @@
 //! side, verified once and acked together. Every write here may be repeated, so a turn cut short anywhere is begun again by
 //! the redelivery and ends the same.
 
+mod archived;
 mod close;
 mod dead_letters;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::future::join_all;
 use thiserror::Error;
-use tracing::debug;
+use tracing::{debug, info};
 
 use crate::{
     answer::Answers,
     archive::{Archive, ArchiveError},
     clock::Clock,
     counters::Counters,
-    domain::{Conversation, ConversationId, Head, Message, Policy, ThreadKey},
-    event::{self, Event, Kind, Raw, Rejection, Request, TraceId},
+    domain::{Conversation, ConversationId, Head, Message, Place, Policy, ProjectSettings, ThreadKey},
+    event::{self, Event, Kind, Raw, Rejection, Request, SessionClosed, SessionOpened, TraceId},
     handler::{self, Decision, Seen},
     hot::{Hot, HotError, Put},
-    queue::{DeadLetterReason, Delivery, Inbox, Leases, QueueError},
+    queue::{Command, DeadLetterReason, Delivery, Inbox, Leases, QueueError, fifo_id},
 };
 
 /// A head that changes this often under one turn is somebody else's; the turn is retried later.
@@ -66,6 +67,11 @@ impl Work {
     }
 }
 
+/// A turn of one delivery has ended.
+fn one((): ()) -> usize {
+    1
+}
+
 fn raw(delivery: &Delivery) -> Raw<'_> {
     Raw {
         body: &delivery.body,
@@ -99,6 +105,9 @@ pub enum Failure {
         /// Why.
         cause: QueueError,
     },
+    /// Try again later.
+    #[error("{0}")]
+    NotYet(&'static str),
     /// Try again later.
     #[error("the head changed under every one of {ROUNDS} decisions")]
     Contention,
@@ -216,6 +225,13 @@ impl Pipeline {
     /// Makes the first event's effect durable, and those of the messages that go with it.
     async fn apply(&self, event: &Event, works: &[Work]) -> Result<usize, Failure> {
         let thread = event.thread.key();
+        let policy = self.policy.of(&self.hot.project(&event.thread.project).await?);
+        if let Kind::SessionOpened(session) = &event.kind
+            && !event.thread.is_project_alone()
+        {
+            let place = Place { thread: event.thread.clone(), group_id: event.group_id.clone() };
+            self.hot.name_session(&session.session_id, &place, event.sequence, event.received_at).await?;
+        }
         let mut known = None;
         for _ in 0..ROUNDS {
             let head = match known.take() {
@@ -224,7 +240,7 @@ impl Pipeline {
             };
             self.still_ours(&works[0])?;
             let seen = self.look(&thread, head, event).await?;
-            match handler::decide(&seen, event, &self.policy) {
+            match handler::decide(&seen, event, &policy) {
                 Decision::Nothing(why) => {
                     debug!(event.id = %event.id, why, "nothing to do");
                     return Ok(1);
@@ -252,7 +268,7 @@ impl Pipeline {
                         debug!(conversation.id = %conversation, "conversation opened");
                     }
                     let Some(head) = head.map(|head| *head).or(seen.head) else { continue };
-                    let run = self.run(&head, &thread, works);
+                    let run = self.run(&head, &thread, works, &policy);
                     self.append(&thread, &head, conversation, &run).await?;
                     return Ok(run.len());
                 }
@@ -268,6 +284,23 @@ impl Pipeline {
                         return Ok(1);
                     }
                 }
+                Decision::Rate(rated) => {
+                    if let Kind::Rating(rating) = &event.kind {
+                        self.rate(&event.thread, seen.head.as_ref(), rated, rating).await?;
+                    }
+                    return Ok(1);
+                }
+                Decision::Amend(stretch, changes) => {
+                    return self.amend(&event.thread, stretch, &changes).await.map(one);
+                }
+                Decision::SetVariable(variable) => {
+                    return Ok(self.hot.set_variable(&thread, &variable).await.map(one)?);
+                }
+                Decision::SetProject(settings) => return self.set_project(event, &settings).await.map(one),
+                Decision::Erase => return self.request_erasure(event).await.map(one),
+                Decision::Forward(place) => return self.forward(event, &place).await.map(one),
+                Decision::Wait(why) => return Err(Failure::NotYet(why)),
+                Decision::Reject(rejection) => return self.reject(&works[0], &rejection).await.map(one),
             }
         }
         Err(Failure::Contention)
@@ -280,6 +313,13 @@ impl Pipeline {
             (Kind::Due(due), Some(Conversation::Open(open))) if due.conversation_id == open.record.id => {
                 seen.last_received = self.hot.last_received(thread, open.record.id).await?;
             }
+            (
+                Kind::SessionOpened(SessionOpened { session_id, .. })
+                | Kind::SessionClosed(SessionClosed { session_id }),
+                _,
+            ) if event.thread.is_project_alone() => {
+                seen.session = self.hot.session(&event.thread.project, session_id).await?;
+            }
             (Kind::Message(message), Some(Conversation::Closed(closed))) => {
                 seen.overtaken = self.hot.overtook(thread, closed.record.id, message).await?;
             }
@@ -288,15 +328,32 @@ impl Pipeline {
         Ok(seen)
     }
 
+    /// What a project says is merged with what it said before; an older event than the latest changes nothing.
+    async fn set_project(&self, event: &Event, settings: &ProjectSettings) -> Result<(), Failure> {
+        let project = &event.thread.project;
+        let settings = self.hot.stored_project(project).await?.after(settings);
+        let newer = self.hot.set_project(project, &settings, event.sequence, event.received_at).await?;
+        info!(newer, timezone = settings.timezone.map(|zone| zone.name()), "a project's settings were set");
+        Ok(())
+    }
+
+    /// Sends an event that named no thread into the group of the thread it belongs to.
+    async fn forward(&self, event: &Event, place: &Place) -> Result<(), Failure> {
+        let Some(body) = event::session::to_body(&place.thread, &event.kind, event.id) else { return Ok(()) };
+        let dedup_id = fifo_id(&format!("forward:{}", event.id));
+        let command = Command { group_id: place.group_id.clone(), dedup_id, body, attributes: BTreeMap::new() };
+        Ok(self.inbox.edge().send(command).await?)
+    }
+
     /// The messages at the front of `works` that the open conversation of `head` takes as it is.
-    fn run(&self, head: &Head, thread: &ThreadKey, works: &[Work]) -> Vec<Arc<Message>> {
+    fn run(&self, head: &Head, thread: &ThreadKey, works: &[Work], policy: &Policy) -> Vec<Arc<Message>> {
         let seen = Seen { head: Some(head.clone()), ..Seen::default() };
         let mut run = Vec::new();
         for (event, message) in works.iter().map_while(Work::message).take(LONGEST_RUN) {
             let first = run.is_empty();
             let plain = first
                 || (event.thread.key() == *thread
-                    && matches!(handler::decide(&seen, event, &self.policy), Decision::Append { head: None, .. }));
+                    && matches!(handler::decide(&seen, event, policy), Decision::Append { head: None, .. }));
             if !plain {
                 break;
             }

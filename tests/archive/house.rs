@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use conversationd::archive::{Archive, ArchiveError, ContentHash, MessageRow, Options, PostgresArchive, Summary};
+use conversationd::archive::{
+    Archive, ArchiveError, ContentHash, ConversationRow, MessageRow, Options, PostgresArchive, Summary,
+};
 use conversationd::domain::{
-    Close, CloseReason, ConversationId, Details, Direction, EventId, Message, Record, Sequence, Thread,
+    Changes, Close, CloseReason, ConversationId, Details, Direction, EventId, Message, Rating, RatingKind, Record,
+    Sequence, Thread,
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
@@ -85,6 +88,29 @@ impl House {
             transaction.insert(record, page, late).await?;
         }
         transaction.finish(record, close).await
+    }
+
+    /// Rates a conversation, whether it is open or closed. Returns whether the rating was new.
+    pub async fn rate(&self, record: &Record, rating: &Rating) -> Result<bool, ArchiveError> {
+        let mut transaction = self.archive.begin().await?;
+        transaction.lock(&thread(), record).await?;
+        let new = transaction.rate(&thread(), record, rating).await?;
+        transaction.finish(record, None).await?;
+        Ok(new)
+    }
+
+    /// Changes what the archive says of a conversation.
+    pub async fn amend(&self, record: &Record, changes: &Changes) -> Result<(), ArchiveError> {
+        let mut transaction = self.archive.begin().await?;
+        transaction.lock(&thread(), record).await?;
+        transaction.amend(record, changes).await?;
+        transaction.finish(record, None).await?;
+        Ok(())
+    }
+
+    /// A conversation's row.
+    pub async fn row(&self, record: &Record) -> ConversationRow {
+        self.archive.conversation(record.id).await.expect("read").expect("row")
     }
 
     /// The whole transcript, read in pages.
@@ -166,6 +192,23 @@ pub fn messages(numbers: std::ops::Range<u32>) -> Vec<Message> {
 pub fn close() -> Close {
     let at = noon() + Duration::from_secs(86_400);
     Close { resolution: Some(0), detail: Some("nobody spoke".into()), ..Close::new(at, CloseReason::Idle) }
+}
+
+/// The `number`th rating: a minute after the one before it.
+pub fn rating(number: u32, kind: RatingKind, score: u8) -> Rating {
+    let answered_at = noon() + TimeDelta::minutes(number.into());
+    Rating {
+        event_id: EventId(Uuid::from_u128(0xA000 + u128::from(number))),
+        kind,
+        key: format!("weni_{}", kind.as_str()),
+        value: score.to_string(),
+        score: Some(score).filter(|_| kind != RatingKind::Custom),
+        comment: Some("obrigada".into()),
+        agent_id: Some("agent-7".into()),
+        answered_at,
+        received_at: answered_at + TimeDelta::milliseconds(80),
+        sequence: Sequence(18_882_245_240_547_823_616_500 + u128::from(number)),
+    }
 }
 
 /// The content hash as this side computes it.

@@ -9,7 +9,7 @@ use conversationd::{
     clock::Clock,
     context::{Models, Tokenizer},
     counters::Counters,
-    domain::{ConversationId, Message, Place, Record, Thread},
+    domain::{ConversationId, Message, Record, Spot, Thread},
     queue::{QueueError, Reply, ReplyList, ReplyQueues},
 };
 use tokio::sync::Semaphore;
@@ -78,6 +78,22 @@ fn row(archive: &ArchiveState, project: &str, id: ConversationId) -> Option<Conv
         close_reason: None,
         close_detail: None,
         resolution: None,
+        topic: None,
+        subtopic: None,
+        title: None,
+        tags: None,
+        participants: None,
+        metadata: None,
+        customer_info: None,
+        window_external_id: None,
+        window_start: None,
+        window_end: None,
+        ticket: None,
+        has_chats_room: false,
+        csat: None,
+        nps: None,
+        variables: None,
+        erased_at: None,
         message_count: archive.messages.iter().filter(|(of, _)| *of == id).count() as i64,
         token_count: 0,
         content_hash: None,
@@ -99,7 +115,7 @@ impl ArchiveReader for ModelReader {
         &self,
         project: &str,
         id: ConversationId,
-        from: Option<Place>,
+        from: Option<Spot>,
         back: bool,
         most: usize,
     ) -> Result<Vec<Message>, ArchiveError> {
@@ -111,14 +127,14 @@ impl ArchiveReader for ModelReader {
             let of = state.archive.messages.iter().filter(|(of, _)| *of == id);
             let mut messages: Vec<Message> =
                 of.filter_map(|(_, event)| state.archive.said.get(event)).cloned().collect();
-            messages.sort_by_key(Message::place);
+            messages.sort_by_key(Message::spot);
             if back {
                 messages.reverse();
             }
             let beyond = |message: &Message| match from {
                 None => true,
-                Some(from) if back => message.place() < from,
-                Some(from) => message.place() > from,
+                Some(from) if back => message.spot() < from,
+                Some(from) => message.spot() > from,
             };
             messages.retain(beyond);
             messages.truncate(most);

@@ -39,6 +39,8 @@ pub struct ArchiveState {
     pub notices: Vec<(ConversationId, bool, Vec<EventId>)>,
     /// Ratings: the conversation each stands with, if any.
     pub ratings: BTreeMap<EventId, Option<ConversationId>>,
+    /// Contacts to be erased, and the events that asked for it.
+    pub erasures: BTreeMap<EventId, (String, String)>,
     /// Changes after the close, as last written.
     pub details: BTreeMap<ConversationId, Details>,
     /// Variables each conversation ended with.
@@ -84,6 +86,20 @@ impl Archive for ModelArchive {
             state.archive.ratings.entry(event).or_insert(None);
         });
         rated.await.map_err(unavailable)
+    }
+
+    async fn request_erasure(
+        &self,
+        of: &str,
+        contact: &str,
+        event: EventId,
+        _: DateTime<Utc>,
+    ) -> Result<(), ArchiveError> {
+        let wanted = (of.to_owned(), contact.to_owned());
+        let requested = self.0.io("request_erasure", true, move |state: &mut State, _| {
+            state.archive.erasures.entry(event).or_insert(wanted);
+        });
+        requested.await.map_err(unavailable)
     }
 }
 
@@ -276,9 +292,6 @@ fn commit(state: &mut State, id: ConversationId, closed_at: Option<DateTime<Utc>
     let first_close = stored.is_none() && closed_at.is_some();
     *stored = stored.or(closed_at);
     let closed_at = *stored;
-    if mutant == Mutant::DeleteByQuery {
-        state.hot.messages.retain(|(_, of, ..), _| *of != id);
-    }
     if first_close {
         let covered = archive.messages.iter().filter(|(of, _)| *of == id).map(|(_, event)| *event).collect();
         archive.notices.push((id, false, covered));

@@ -203,8 +203,8 @@ impl HotStore for ModelHot {
                 .filter(|((of, id, ..), _)| *of == walk.thread && *id == walk.conversation)
                 .map(|(_, (message, _))| message)
                 .filter(|message| match walk.way {
-                    Way::Back => walk.from.is_none_or(|from| message.place() < from),
-                    Way::Forward => walk.from.is_none_or(|from| message.place() > from),
+                    Way::Back => walk.from.is_none_or(|from| message.spot() < from),
+                    Way::Forward => walk.from.is_none_or(|from| message.spot() > from),
                 })
                 .collect();
             if walk.way == Way::Back {

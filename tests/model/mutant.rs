@@ -44,8 +44,6 @@ pub enum Mutant {
     StaleReads,
     /// A page is taken for the whole conversation.
     OnePage,
-    /// W10: the messages of an archived conversation are deleted by query.
-    DeleteByQuery,
     /// What arrives after the close is dropped.
     NoLateAppend,
     /// Deliveries are deleted when they are received.
@@ -57,7 +55,7 @@ pub enum Mutant {
 }
 
 /// Every broken rule.
-pub const MUTANTS: [Mutant; 16] = [
+pub const MUTANTS: [Mutant; 15] = [
     Mutant::RandomKeys,
     Mutant::EventIdNotUnique,
     Mutant::NoVerify,
@@ -69,7 +67,6 @@ pub const MUTANTS: [Mutant; 16] = [
     Mutant::NoClosedVersion,
     Mutant::StaleReads,
     Mutant::OnePage,
-    Mutant::DeleteByQuery,
     Mutant::NoLateAppend,
     Mutant::AckFirst,
     Mutant::RejectForgets,

@@ -251,7 +251,8 @@ impl Model {
 
     fn read(&self, reading: Reading) -> Call {
         let reading = Reading { last: Row::default(), ..reading };
-        let skip = reading.found == 0 && !self.broken.is(Broken::SkipEmpty);
+        // a close asks the archive all the same: what it holds already must be told to have closed
+        let skip = reading.found == 0 && reading.goal == Goal::Checkpoint && !self.broken.is(Broken::SkipEmpty);
         if skip { self.after_reading(&reading) } else { Call::Commit(reading) }
     }
 

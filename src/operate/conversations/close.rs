@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::QueueConfig,
-    domain::{Conversation, ConversationId, DueReason, Head, Sequence, Thread},
+    domain::{CloseReason, Conversation, ConversationId, DueReason, Head, Sequence, Thread},
     event::{self, ConversationClose, Raw},
     hot::HotStore,
     operate::{
@@ -192,9 +192,12 @@ pub(super) async fn preview(arguments: &Arguments, hot: &dyn HotStore) -> anyhow
 
 fn upcoming(head: &Head, mask: Mask) -> Option<Upcoming> {
     let why = match &head.conversation {
-        Conversation::Open(open) => match open.due.reason {
-            DueReason::SessionEnded => "closes: its session ended",
-            DueReason::Look => "closes if idle",
+        Conversation::Open(open) => match (open.due.reason, open.ended_by(open.due.at).map(|end| end.reason)) {
+            (_, Some(CloseReason::DayEnded)) => "closes: its day ends",
+            (_, Some(CloseReason::WindowEnded)) => "closes: its window ends",
+            (_, Some(CloseReason::HumanTakeover)) => "closes: a person took over",
+            (DueReason::SessionEnded, _) => "closes: its session ended",
+            (DueReason::Look, _) => "closes if idle or too old",
         },
         Conversation::Closing(_) => "close to be finished",
         Conversation::Closed(_) => return None,

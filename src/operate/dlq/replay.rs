@@ -11,7 +11,7 @@ use crate::{
     config::Config,
     domain::{Conversation, ThreadKey},
     event::{self, Event, Kind},
-    handler::{self, Decision, Seen},
+    handler::{self, Decision, Rated, Seen},
     hot::HotStore,
     operate::output::say,
 };
@@ -57,6 +57,18 @@ pub(super) async fn run(
         }
         Decision::Late(stretch) => format!("appended to the archived conversation {}", stretch.id),
         Decision::Checkpoint(_) => "the conversation would be copied into the archive, and go on".to_owned(),
+        Decision::Rate(Rated::Open) => "stored as a rating of the open conversation".to_owned(),
+        Decision::Rate(Rated::Closed(stretch)) => {
+            format!("stored as a rating of the closed conversation {}", stretch.id)
+        }
+        Decision::Rate(Rated::Nothing) => "stored as a rating of no conversation".to_owned(),
+        Decision::Amend(stretch, _) => format!("the archive of conversation {} would say so", stretch.id),
+        Decision::SetVariable(_) => "the variable would be written".to_owned(),
+        Decision::SetProject(_) => "the project's settings would be stored".to_owned(),
+        Decision::Erase => "the contact's erasure would be asked for".to_owned(),
+        Decision::Forward(_) => "sent into the group of its session's thread".to_owned(),
+        Decision::Wait(why) => format!("it would wait: {why}"),
+        Decision::Reject(rejection) => format!("rejected again, {}: {rejection}", rejection.code.as_str()),
     };
     say(told)?;
     Ok(ExitCode::SUCCESS)

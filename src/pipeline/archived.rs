@@ -1,0 +1,106 @@
+//! What goes into the archive beside a close: late messages, ratings, and what is said of a closed conversation.
+
+use tracing::debug;
+
+use super::{Failure, Pipeline};
+use crate::{
+    domain::{Changes, Close, Details, Head, Message, Rating, Record, Stretch, Thread},
+    event::Event,
+    handler::Rated,
+};
+
+/// What is known of a conversation that its thread remembers as a stretch.
+fn record(stretch: Stretch) -> Record {
+    Record {
+        id: stretch.id,
+        opened_at: stretch.opened_at,
+        opened_received_at: stretch.opened_at,
+        contact_name: None,
+        agent_id: None,
+        previous: None,
+        details: Details::default(),
+        recap: None,
+    }
+}
+
+impl Pipeline {
+    /// Appends one message to a conversation that has closed.
+    pub(super) async fn append_late(
+        &self,
+        thread: &Thread,
+        stretch: Stretch,
+        message: &Message,
+    ) -> Result<(), Failure> {
+        let record = Record {
+            contact_name: message.contact_name.clone(),
+            agent_id: message.agent_id.clone(),
+            ..record(stretch)
+        };
+        let close = Close::new(stretch.closed_at, stretch.reason);
+        self.append_archived(thread, &record, &close, std::slice::from_ref(message)).await
+    }
+
+    pub(super) async fn append_archived(
+        &self,
+        thread: &Thread,
+        record: &Record,
+        close: &Close,
+        messages: &[Message],
+    ) -> Result<(), Failure> {
+        let mut transaction = self.archive.begin().await?;
+        transaction.lock(thread, record).await?;
+        let inserted = transaction.insert(record, messages, true).await?.len();
+        if inserted > 0 {
+            transaction.finish(record, Some(close)).await?;
+            self.counters.late_messages.add(inserted);
+        }
+        debug!(conversation.id = %record.id, inserted, "appended to an archived conversation");
+        Ok(())
+    }
+
+    /// Stores a rating. One of the open conversation stands in the archive before the conversation itself does.
+    pub(super) async fn rate(
+        &self,
+        thread: &Thread,
+        head: Option<&Head>,
+        rated: Rated,
+        rating: &Rating,
+    ) -> Result<(), Failure> {
+        let (record, close) = match (rated, head) {
+            (Rated::Closed(stretch), _) => (record(stretch), Some(Close::new(stretch.closed_at, stretch.reason))),
+            (Rated::Open, Some(head)) => (head.conversation.record().clone(), None),
+            (Rated::Open, None) | (Rated::Nothing, _) => {
+                self.archive.rate_alone(thread, rating).await?;
+                self.counters.ratings.add(1);
+                return Ok(());
+            }
+        };
+        let mut transaction = self.archive.begin().await?;
+        transaction.lock(thread, &record).await?;
+        if transaction.rate(thread, &record, rating).await? {
+            transaction.finish(&record, close.as_ref()).await?;
+            self.counters.ratings.add(1);
+        }
+        debug!(conversation.id = %record.id, kind = rating.kind.as_str(), "rated");
+        Ok(())
+    }
+
+    /// Changes what the archive says of a conversation that has closed.
+    pub(super) async fn amend(&self, thread: &Thread, stretch: Stretch, changes: &Changes) -> Result<(), Failure> {
+        let record = record(stretch);
+        let mut transaction = self.archive.begin().await?;
+        transaction.lock(thread, &record).await?;
+        transaction.amend(&record, changes).await?;
+        transaction.finish(&record, None).await?;
+        debug!(conversation.id = %record.id, "a closed conversation was amended");
+        Ok(())
+    }
+
+    /// Notes that a contact is to be erased.
+    pub(super) async fn request_erasure(&self, event: &Event) -> Result<(), Failure> {
+        let Some(contact) = &event.thread.contact else { return Ok(()) };
+        self.archive.request_erasure(&event.thread.project, contact, event.id, event.received_at).await?;
+        debug!(event.id = %event.id, "an erasure was asked for");
+        Ok(())
+    }
+}

@@ -1,0 +1,71 @@
+//! Thousands of conversations that are due at one moment.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use conversationd::{
+    domain::{Conversation, Head, Message},
+    event::{self, Kind, Raw},
+    timer::OUTSTANDING,
+};
+use tokio::time::sleep;
+
+use super::{HOUR, Story};
+use crate::model::{
+    replica::{POLICY, Replica},
+    scenario::{message, thread},
+};
+
+/// Conversations of one midnight: several times what may be outstanding.
+const CONVERSATIONS: u64 = 3 * OUTSTANDING as u64;
+
+/// Conversations that are open, hold one message each and are all due now.
+fn due_at_once(story: &mut Story) {
+    let (world, at) = (story.world.clone(), story.world.server_time());
+    for contact in 1..=CONVERSATIONS {
+        let thread = thread(contact);
+        let said: Message = {
+            let (body, none) = (message(&world, &thread, 1), Default::default());
+            let raw = Raw { body: &body, attributes: &none, sent_at: at, sequence: Default::default(), group_id: "g" };
+            match event::decode(&raw).expect("a message").kind {
+                Kind::Message(message) => *message,
+                other => panic!("not a message: {other:?}"),
+            }
+        };
+        let head = Head::opened_by(&thread, &format!("group {contact}"), None, &said, &POLICY);
+        let Conversation::Open(mut open) = head.conversation.clone() else { panic!("not open") };
+        open.due.at = at - TimeDelta::seconds(1);
+        let id = open.record.id;
+        story.published.threads[usize::try_from(contact).expect("few")].push(said.event_id);
+        let mut state = world.state();
+        state.hot.heads.insert(thread.key(), Head { conversation: Conversation::Open(open), ..head });
+        let key = (thread.key(), id, said.occurred_at, said.sequence, said.event_id, 0);
+        state.hot.messages.insert(key, (said, Duration::ZERO));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn conversations_due_at_one_midnight_close_at_a_bounded_rate_and_nobody_waits_behind_them() {
+    let mut story = Story::begin(1 + CONVERSATIONS as usize);
+    due_at_once(&mut story);
+    // each of them has been silent for longer than the idle time
+    sleep(POLICY.idle).await;
+    let _daemon = Replica::start(&story.world, 0, 0, 0);
+    let (mut most, mut slowest) = (0, Duration::ZERO);
+    while story.world.state().archive.conversations.len() < CONVERSATIONS as usize {
+        let said = story.says(0);
+        let began = story.world.elapsed();
+        let stored = || story.world.state().hot.messages.keys().any(|(.., event, _)| *event == said);
+        while !stored() {
+            most = most.max(story.world.state().sqs.groups().map(|(_, messages)| messages).sum::<usize>());
+            sleep(Duration::from_millis(100)).await;
+        }
+        slowest = slowest.max(story.world.elapsed() - began);
+        sleep(Duration::from_secs(5)).await;
+        assert!(story.world.elapsed() < HOUR, "the midnight does not end");
+    }
+    assert!(most <= OUTSTANDING + 10, "{most} in the queue at once");
+    assert!(slowest < Duration::from_secs(30), "a message waited for {slowest:?}");
+    story.rests_within(HOUR).await;
+    story.holds();
+}
