@@ -6,7 +6,9 @@
 mod context;
 mod conversation;
 mod cursor;
+mod figures;
 mod history;
+mod links;
 mod listing;
 mod outcome;
 mod state;
@@ -148,9 +150,9 @@ impl Asking<'_> {
             Question::Conversation(wanted) => self.conversation(wanted).await,
             Question::Conversations(wanted) => self.conversations(wanted).await,
             Question::State(wanted) => self.state(wanted).await,
-            Question::Stats(_) | Question::CrmLink(_) | Question::CrmLinks(_) => {
-                Err(Unanswered::Refused("this version does not keep what is asked for"))
-            }
+            Question::Stats(wanted) => self.stats(wanted).await,
+            Question::CrmLink(wanted) => self.link(wanted).await,
+            Question::CrmLinks(wanted) => self.links(wanted).await,
         }
     }
 

@@ -7,7 +7,10 @@ use chrono::{DateTime, Utc};
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::{ArchiveError, ConversationRow, MessageRow, PostgresArchive, columns, guarded::told, read::CONVERSATION};
+use super::{
+    ArchiveError, ConversationRow, Figures, LinkRow, Links, MessageRow, PostgresArchive, Span, columns, guarded::told,
+    read::CONVERSATION,
+};
 use crate::{
     breaker::Breaker,
     domain::{ConversationId, Message, Spot},
@@ -54,6 +57,15 @@ pub trait ArchiveReader: Send + Sync {
 
     /// Conversations.
     async fn listed(&self, listing: &Listing) -> Result<Vec<ConversationRow>, ArchiveError>;
+
+    /// What closed conversations add up to.
+    async fn figures(&self, span: &Span) -> Result<Figures, ArchiveError>;
+
+    /// A conversation's link to a CRM.
+    async fn link(&self, project: &str, id: ConversationId) -> Result<Option<LinkRow>, ArchiveError>;
+
+    /// Links, and how many there are in all, counted up to [`COUNTED`](super::COUNTED).
+    async fn links(&self, links: &Links) -> Result<(Vec<LinkRow>, i64), ArchiveError>;
 }
 
 #[async_trait]
@@ -117,6 +129,18 @@ impl ArchiveReader for PostgresArchive {
         query.push(" order by opened_at desc, id desc limit ").push_bind(i64::from(listing.most));
         self.rows(query).await
     }
+
+    async fn figures(&self, span: &Span) -> Result<Figures, ArchiveError> {
+        self.figured(span).await
+    }
+
+    async fn link(&self, project: &str, id: ConversationId) -> Result<Option<LinkRow>, ArchiveError> {
+        self.link_of(project, id).await
+    }
+
+    async fn links(&self, links: &Links) -> Result<(Vec<LinkRow>, i64), ArchiveError> {
+        self.linked(links).await
+    }
 }
 
 /// A reader that leaves the archive alone while its breaker is open.
@@ -160,5 +184,20 @@ impl ArchiveReader for GuardedReader {
     async fn listed(&self, listing: &Listing) -> Result<Vec<ConversationRow>, ArchiveError> {
         self.admit()?;
         told(&self.breaker, self.inner.listed(listing).await)
+    }
+
+    async fn figures(&self, span: &Span) -> Result<Figures, ArchiveError> {
+        self.admit()?;
+        told(&self.breaker, self.inner.figures(span).await)
+    }
+
+    async fn link(&self, project: &str, id: ConversationId) -> Result<Option<LinkRow>, ArchiveError> {
+        self.admit()?;
+        told(&self.breaker, self.inner.link(project, id).await)
+    }
+
+    async fn links(&self, links: &Links) -> Result<(Vec<LinkRow>, i64), ArchiveError> {
+        self.admit()?;
+        told(&self.breaker, self.inner.links(links).await)
     }
 }

@@ -21,4 +21,5 @@ mod head;
 mod late;
 mod outage;
 mod poison;
+mod requests;
 mod settings;

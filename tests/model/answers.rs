@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use conversationd::{
     answer::{Answers, Limits, Summariser},
-    archive::{ArchiveError, ArchiveReader, ConversationRow, Listing},
+    archive::{ArchiveError, ArchiveReader, ConversationRow, Figures, LinkRow, Links, Listing, Span},
     clock::Clock,
     context::{Models, Tokenizer},
     counters::Counters,
@@ -159,5 +159,19 @@ impl ArchiveReader for ModelReader {
             rows
         });
         listed.await.map_err(unavailable)
+    }
+
+    // figures and links are the database's own work: stories on the stack ask for them
+
+    async fn figures(&self, _: &Span) -> Result<Figures, ArchiveError> {
+        Err(ArchiveError::Unavailable("not in the model".into()))
+    }
+
+    async fn link(&self, _: &str, _: ConversationId) -> Result<Option<LinkRow>, ArchiveError> {
+        Err(ArchiveError::Unavailable("not in the model".into()))
+    }
+
+    async fn links(&self, _: &Links) -> Result<(Vec<LinkRow>, i64), ArchiveError> {
+        Err(ArchiveError::Unavailable("not in the model".into()))
     }
 }
