@@ -56,6 +56,37 @@ enum Command {
     /// Everything that changes something is a dry run unless --yes. Groups and bodies are masked unless --reveal.
     #[command(subcommand)]
     Dlq(operate::dlq::Command),
+    /// Check that the archive still holds what its rows say: counts, tokens, content hashes, statistics.
+    ///
+    /// Computes them again from the messages. Changes nothing. Exit code 1 when anything differs.
+    #[command(
+        after_help = "Examples:\n  conversationd verify --since 7d\n  conversationd verify --project P --sample 1000 --json"
+    )]
+    Verify(operate::verify::Arguments),
+    /// Keep the archive small: retention.
+    #[command(subcommand)]
+    Archive(operate::archive::Command),
+    /// Write closed conversations into a file or a pipe, whatever their number.
+    ///
+    /// Reads page by page. A file has its name only once it is whole and safe on disk. Contacts, names and texts are masked
+    /// unless --reveal.
+    #[command(
+        after_help = "Examples:\n  conversationd export --project P --since 30d --gzip --out march.jsonl.gz --reveal\n  \
+                            conversationd export --format csv --out - | head"
+    )]
+    Export(operate::export::Arguments),
+    /// Put legal holds on, and take them off: what they cover is neither erased nor purged.
+    #[command(subcommand)]
+    Hold(operate::hold::Command),
+    /// Erase a person: hot store, archive, ratings, customer links, notices, dead-letter rows; with a signed receipt.
+    ///
+    /// Says what would be erased; --yes does it. Texts and identifiers go; counts and statistics stay, of nobody. An open
+    /// conversation is closed first, by the daemon, in its turn. A legal hold refuses. Needs CONVERSATIOND_RECEIPT_KEY, and a
+    /// role of the operator's own that may scan the table and delete from it.
+    #[command(after_help = "Examples:\n  conversationd erase --project P --contact whatsapp:+5511…\n  \
+                            conversationd erase --project P --contact whatsapp:+5511… --yes\n  \
+                            conversationd erase --pending --yes    # daily: what contact.erase events asked for")]
+    Erase(operate::erase::Arguments),
     /// Check everything the daemon depends on, and say what to do.
     ///
     /// Settings, queues, table, archive, clocks: looks at all of them, changes nothing. Exit code 0 when there is no fault
@@ -104,6 +135,15 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Conversations(command) => return operate::conversations::run(&command, environment).await,
         Command::Projects(command) => return operate::projects::run(&command, environment).await,
         Command::Dlq(command) => return operate::dlq::run(&command, environment).await,
+        Command::Verify(arguments) => {
+            return operate::verify::run(&arguments, &DatabaseConfig::read(environment)?).await;
+        }
+        Command::Archive(command) => return operate::archive::run(&command, &DatabaseConfig::read(environment)?).await,
+        Command::Export(arguments) => {
+            return operate::export::run(&arguments, &DatabaseConfig::read(environment)?).await;
+        }
+        Command::Hold(command) => return operate::hold::run(&command, &DatabaseConfig::read(environment)?).await,
+        Command::Erase(arguments) => return operate::erase::run(&arguments, environment).await,
         Command::Doctor(arguments) => return operate::doctor::run(&arguments, environment).await,
         Command::Health(arguments) => return operate::health::run(&arguments, &HealthConfig::read(environment)?),
     }

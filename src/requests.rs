@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     pipeline::{Pipeline, Work},
-    queue::{Delivery, QueueError},
+    queue::{Asked, Delivery, QueueError},
 };
 
 /// The group under which a dead letter stands that had none: the dead-letter queue is FIFO.
@@ -48,9 +48,9 @@ impl Requests {
             }
             // a poll that is cut off may still take requests, and hide them: it is let return
             match self.receive(self.wait).await {
-                Ok(deliveries) => {
+                Ok((asked, deliveries)) => {
                     pause = FIRST_PAUSE;
-                    deliveries.into_iter().for_each(|delivery| self.start(delivery, &mut running));
+                    deliveries.into_iter().for_each(|delivery| self.start(delivery, asked, &mut running));
                 }
                 Err(failure) => {
                     warn!(error = %failure, "requests could not be received; polling goes on after a pause");
@@ -70,25 +70,26 @@ impl Requests {
     /// # Errors
     /// The receive failed.
     pub async fn poll_once(&self) -> Result<usize, QueueError> {
-        let deliveries = self.receive(Duration::ZERO).await?;
+        let (asked, deliveries) = self.receive(Duration::ZERO).await?;
         let (received, mut running) = (deliveries.len(), JoinSet::new());
-        deliveries.into_iter().for_each(|delivery| self.start(delivery, &mut running));
+        deliveries.into_iter().for_each(|delivery| self.start(delivery, asked, &mut running));
         while running.join_next().await.is_some() {}
         Ok(received)
     }
 
-    async fn receive(&self, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+    async fn receive(&self, wait: Duration) -> Result<(Asked, Vec<Delivery>), QueueError> {
         let poll = self.pipeline.counters.receives.get().to_be_bytes();
         let now = self.pipeline.clock.now().timestamp_micros().to_be_bytes();
         let attempt = Uuid::new_v5(&self.instance, &[poll, now].concat());
-        self.pipeline.inbox.edge().receive(attempt, wait).await
+        let asked = self.pipeline.leases.ask(wait);
+        Ok((asked, self.pipeline.inbox.edge().receive(attempt, wait).await?))
     }
 
-    fn start(&self, mut delivery: Delivery, running: &mut JoinSet<()>) {
+    fn start(&self, mut delivery: Delivery, asked: Asked, running: &mut JoinSet<()>) {
         if delivery.group_id.is_empty() {
             delivery.group_id = GROUP.to_owned();
         }
-        self.pipeline.leases.take(delivery.receipt.clone());
+        self.pipeline.leases.take(delivery.receipt.clone(), asked);
         let pipeline = self.pipeline.clone();
         running.spawn(async move {
             let work = Work::from(delivery);

@@ -5,6 +5,8 @@
 mod conversations;
 #[path = "operate/doctor.rs"]
 mod doctor;
+#[path = "operate/keeping.rs"]
+mod keeping;
 #[path = "operate/publish.rs"]
 mod publish;
 #[path = "operate/site.rs"]

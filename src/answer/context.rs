@@ -135,7 +135,7 @@ impl Asking<'_> {
                 "behind": behind,
             })),
             "archive_read": history.archive_read,
-            "in_order": self.in_turn,
+            "in_order": self.turn.is_some(),
             "as_of": at(self.event.received_at),
             "last_message_at": first_and_last[1].map(|place| at(place.occurred_at)),
             "warning": warning,
@@ -245,9 +245,12 @@ impl Asking<'_> {
 
     /// Stores the summary on the head: only in the group's turn, only on an open conversation, only over the version read.
     async fn keep(&self, head: &Head, recap: &Option<Recap>) -> bool {
-        let (Some(recap), Conversation::Open(open), true) = (recap, &head.conversation, self.in_turn) else {
+        let (Some(recap), Conversation::Open(open), Some(ours)) = (recap, &head.conversation, self.turn) else {
             return false;
         };
+        if !ours() {
+            return false;
+        }
         let mut open: Open = open.clone();
         open.record.recap = Some(recap.clone());
         let head = head.next(Conversation::Open(open));

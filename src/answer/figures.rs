@@ -9,7 +9,7 @@ use super::{
     outcome::{Outcome, Unanswered},
 };
 use crate::{
-    archive::{Grouping, Span},
+    archive::{Grouping, Period},
     event::request::GetStats,
 };
 
@@ -33,7 +33,7 @@ impl Asking<'_> {
             return Err(Unanswered::Refused("from must come before to, by 366 days at most"));
         }
         let (project, agent) = (self.project().to_owned(), wanted.agent_id.clone());
-        let figures = self.answers.archive.figures(&Span { project, from, to, agent, grouping }).await?;
+        let figures = self.answers.archive.figures(&Period { project, from, to, agent, grouping }).await?;
         let groups = figures.groups.into_iter().map(|(name, mut figures)| {
             figures["group"] = name.into();
             figures

@@ -79,9 +79,12 @@ struct Asking<'a> {
     hot: &'a Hot,
     event: &'a Event,
     now: DateTime<Utc>,
-    /// Whether the thread's group waits for the answer: every earlier event is seen, and the head may be written.
-    in_turn: bool,
+    /// The group's turn, if the thread's group waits for the answer: every earlier event is seen, and the head may be written.
+    turn: Option<Turn<'a>>,
 }
+
+/// Whether a turn's delivery is still ours: asked before its thread is written to.
+pub type Turn<'a> = &'a (dyn Fn() -> bool + Sync);
 
 impl Answers {
     /// The message as it is stored: with its tokens counted.
@@ -91,11 +94,17 @@ impl Answers {
         Message { tokens: Some(Tokens { tokenizer: self.tokenizer.name().into(), count }), ..message.clone() }
     }
 
-    /// Answers a request, once, within its time. `in_turn` says that the thread's group waits for it.
+    /// Answers a request, once, within its time. `turn` is there when the thread's group waits for it.
     ///
     /// # Errors
     /// The answer is wanted where none may be sent; nothing was.
-    pub async fn answer(&self, hot: &Hot, event: &Event, request: &Request, in_turn: bool) -> Result<(), Rejection> {
+    pub async fn answer(
+        &self,
+        hot: &Hot,
+        event: &Event,
+        request: &Request,
+        turn: Option<Turn<'_>>,
+    ) -> Result<(), Rejection> {
         let queue = self.list.find(&request.reply_to).ok_or_else(Rejection::reply_not_allowed)?;
         self.counters.requests.add(1);
         let now = self.clock.now();
@@ -107,7 +116,7 @@ impl Answers {
             deadline => {
                 let left = deadline.and_then(|deadline| (deadline - now).to_std().ok());
                 let patience = left.map_or(self.limits.patience, |left| left.min(self.limits.patience));
-                let asking = Asking { answers: self, hot, event, now, in_turn };
+                let asking = Asking { answers: self, hot, event, now, turn };
                 let found = AssertUnwindSafe(asking.permitted(&request.question)).catch_unwind();
                 let found = timeout(patience, found).await;
                 let found = found.unwrap_or(Ok(Err(Unanswered::Late))).unwrap_or(Err(Unanswered::Fault));

@@ -114,7 +114,9 @@ impl App {
         };
         let loops_ended = CancellationToken::new();
         let on_signal = async {
-            info!(signal = signal().await, "stopping; a second signal stops at once");
+            // outside the macro: what is not logged is not evaluated
+            let first = signal().await;
+            info!(signal = first, "stopping; a second signal stops at once");
             stop.drain.cancel();
             tokio::select! {
                 signal = signal() => {

@@ -67,7 +67,7 @@ pub enum Grouping {
 
 /// Which conversations the figures are of.
 #[derive(Clone, Debug)]
-pub struct Span {
+pub struct Period {
     /// The project.
     pub project: String,
     /// Closed at this time or later.
@@ -104,7 +104,7 @@ struct Busy {
 }
 
 impl PostgresArchive {
-    pub(super) async fn figured(&self, span: &Span) -> Result<Figures, ArchiveError> {
+    pub(super) async fn figured(&self, span: &Period) -> Result<Figures, ArchiveError> {
         let mut query = QueryBuilder::<Postgres>::new("select null::text as name, ");
         query.push(FIGURES).push(" as figures");
         within(&mut query, span);
@@ -133,7 +133,7 @@ impl PostgresArchive {
     }
 }
 
-fn within(query: &mut QueryBuilder<Postgres>, span: &Span) {
+fn within(query: &mut QueryBuilder<Postgres>, span: &Period) {
     query.push(" from conversation c left join conversation_stats s on s.conversation_id = c.id where c.project = ");
     query.push_bind(&span.project).push(" and c.closed_at >= ").push_bind(span.from);
     query.push(" and c.closed_at < ").push_bind(span.to);

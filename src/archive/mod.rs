@@ -5,28 +5,40 @@
 mod columns;
 mod content_hash;
 mod details;
+mod erase;
 mod error;
 mod figures;
 mod guarded;
+mod hold;
+mod life;
 mod link;
 mod postgres;
+mod purge;
 mod rating;
 mod read;
 mod reader;
 mod session;
 mod transaction;
+mod verify;
+mod walk;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use thiserror::Error;
 
 pub use content_hash::ContentHash;
-pub use figures::{Figures, Grouping, Span};
+pub use erase::{ErasureDone, ErasureRequest, Traces};
+pub use figures::{Figures, Grouping, Period};
 pub use guarded::Guarded;
+pub use hold::Hold;
+pub use life::{LateRow, RatingRow, StatsRow};
 pub use link::{COUNTED, LinkRow, Links};
 pub use postgres::{Options, PostgresArchive};
+pub use purge::{Purgeable, Purged};
 pub use read::{ConversationRow, Cursor, Filter, MessageRow, Standing};
 pub use reader::{ArchiveReader, GuardedReader, Listing};
+pub use verify::Recheck;
+pub use walk::{DayTotal, Span};
 
 use crate::domain::{Changes, Close, EventId, Message, Rating, Record, Thread, Variable};
 

@@ -8,8 +8,8 @@ use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::{
-    ArchiveError, ConversationRow, Figures, LinkRow, Links, MessageRow, PostgresArchive, Span, columns, guarded::told,
-    read::CONVERSATION,
+    ArchiveError, ConversationRow, Figures, LinkRow, Links, MessageRow, Period, PostgresArchive, columns,
+    guarded::told, read::CONVERSATION,
 };
 use crate::{
     breaker::Breaker,
@@ -59,7 +59,7 @@ pub trait ArchiveReader: Send + Sync {
     async fn listed(&self, listing: &Listing) -> Result<Vec<ConversationRow>, ArchiveError>;
 
     /// What closed conversations add up to.
-    async fn figures(&self, span: &Span) -> Result<Figures, ArchiveError>;
+    async fn figures(&self, span: &Period) -> Result<Figures, ArchiveError>;
 
     /// A conversation's link to a CRM.
     async fn link(&self, project: &str, id: ConversationId) -> Result<Option<LinkRow>, ArchiveError>;
@@ -130,7 +130,7 @@ impl ArchiveReader for PostgresArchive {
         self.rows(query).await
     }
 
-    async fn figures(&self, span: &Span) -> Result<Figures, ArchiveError> {
+    async fn figures(&self, span: &Period) -> Result<Figures, ArchiveError> {
         self.figured(span).await
     }
 
@@ -186,7 +186,7 @@ impl ArchiveReader for GuardedReader {
         told(&self.breaker, self.inner.listed(listing).await)
     }
 
-    async fn figures(&self, span: &Span) -> Result<Figures, ArchiveError> {
+    async fn figures(&self, span: &Period) -> Result<Figures, ArchiveError> {
         self.admit()?;
         told(&self.breaker, self.inner.figures(span).await)
     }

@@ -5,6 +5,7 @@
 mod answers;
 mod metrics;
 mod reader;
+mod receipt;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -14,6 +15,7 @@ pub use answers::{AnswerConfig, EndpointConfig};
 pub use metrics::{HealthConfig, MetricsConfig, PushConfig};
 use reader::Reader;
 pub use reader::{Fault, Faults, Secret};
+pub use receipt::ReceiptConfig;
 
 /// One setting, as `--help` and the README show it.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +48,7 @@ settings! {
     DATABASE_URL = "DATABASE_URL", "", "required", "PostgreSQL URL of the archive (secret)";
     DATABASE_SCHEMA = "CONVERSATIOND_DATABASE_SCHEMA", "", "public", "schema of the archive's tables";
     DATABASE_CONNECTIONS = "CONVERSATIOND_DATABASE_CONNECTIONS", "connections", "8", "pool size: closes that run at once";
+    RECEIPT_KEY = "CONVERSATIOND_RECEIPT_KEY", "", "none", "key that receipts of erasures are signed with (secret), 32 characters at least; `conversationd erase` alone needs it";
     SENTRY_DSN = "SENTRY_DSN", "", "off", "where errors are reported (secret); nothing personal is sent";
     LOG_FORMAT = "CONVERSATIOND_LOG_FORMAT", "", "json", "json, or pretty for people";
     LOG = "CONVERSATIOND_LOG", "", "info", "what is logged: a level, or directives such as conversationd=debug";

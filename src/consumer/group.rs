@@ -235,15 +235,38 @@ impl Runner {
         let mut hidden: Vec<(Receipt, Duration)> = receipts.into_iter().enumerate().map(hide).collect();
         while !hidden.is_empty() {
             let batch = hidden.split_off((hidden.len() - 1) / BATCH * BATCH);
-            batch.iter().for_each(|(receipt, _)| self.pipeline.leases.drop_lease(receipt));
-            match timeout(LAST_CALL, self.pipeline.inbox.edge().hide(batch)).await {
-                Ok(results) => {
-                    for failure in results.into_iter().filter_map(Result::err).filter(|e| *e != QueueError::LeaseLost) {
-                        warn!(error = %failure, "a delivery could not be given back; it returns when its visibility ends");
-                    }
+            self.give_back(batch).await;
+        }
+    }
+
+    /// Hides what belongs to one call. What the queue did not do is asked for again, and nothing else: not what it did, and not
+    /// what is no longer ours.
+    async fn give_back(&self, mut batch: Vec<(Receipt, Duration)>) {
+        let (begun, mut pauses, leases) = (Instant::now(), RETRIES.into_iter(), &self.pipeline.leases);
+        batch.iter().for_each(|(receipt, _)| leases.leave(receipt));
+        loop {
+            let asked = timeout(LAST_CALL, self.pipeline.inbox.edge().hide(batch.clone())).await;
+            let unanswered = |_| vec![Err(QueueError::Unavailable("no answer in time".into())); batch.len()];
+            let results = asked.unwrap_or_else(unanswered);
+            let again = |(entry, result): ((Receipt, Duration), _)| match result {
+                Ok(()) | Err(QueueError::LeaseLost) => {
+                    leases.drop_lease(&entry.0);
+                    None
                 }
-                Err(_) => warn!("deliveries could not be given back in time; they return when their visibility ends"),
+                Err(failure) => Some((entry, failure)),
+            };
+            let failed: Vec<_> = batch.into_iter().zip(results).filter_map(again).collect();
+            let Some((_, failure)) = failed.first() else { return };
+            match pauses.next().filter(|_| begun.elapsed() <= LAST_CALL + RETRIES[0]) {
+                Some(pause) => sleep(pause).await,
+                None => {
+                    let left = failed.len();
+                    failed.iter().for_each(|((receipt, _), _)| leases.drop_lease(receipt));
+                    warn!(error = %failure, left, "deliveries could not be given back; they return when their visibility ends");
+                    return;
+                }
             }
+            batch = failed.into_iter().map(|(entry, _)| entry).collect();
         }
     }
 }

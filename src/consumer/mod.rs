@@ -24,7 +24,7 @@ use uuid::Uuid;
 use self::{
     done::Done,
     group::{LAST_CALL, Ran, Runner},
-    poll::{Attempts, poll},
+    poll::{Attempts, Received, poll},
 };
 use crate::{
     breaker::Breaker,
@@ -91,7 +91,7 @@ struct Held {
     bytes: usize,
 }
 
-type Polls = JoinSet<Result<Vec<Delivery>, QueueError>>;
+type Polls = JoinSet<Result<Received, QueueError>>;
 
 impl Consumer {
     /// A consumer that runs `pipeline`; `instance` tells this process's polls from all others.
@@ -126,7 +126,8 @@ impl Consumer {
             // while the hot store is away one poll at a time is the probe
             let admitted = if self.hot.is_open() { 1 } else { pollers };
             while polls.len() < admitted && self.has_room(&held, polls.len() + 1) && self.hot.admit().is_ok() {
-                polls.spawn(poll(self.inbox.clone(), self.attempts.next(), self.limits.wait));
+                let (inbox, leases) = (self.inbox.clone(), self.leases.clone());
+                polls.spawn(poll(inbox, leases, self.attempts.next(), self.limits.wait, stop.drain.clone()));
             }
             self.show(&held, polls.len(), runs.len());
             tokio::select! {
@@ -134,13 +135,13 @@ impl Consumer {
                 () = stop.drain.cancelled() => {}
                 Some(ran) = runs.join_next() => self.after(ran.ok(), &mut held, &mut runs, &stop.drain),
                 Some(polled) = polls.join_next() => match polled {
-                    Ok(Ok(deliveries)) => {
+                    Ok(Ok((asked, deliveries))) => {
                         pollers = match deliveries.len() {
                             0 => 1,
                             BATCH => (pollers + 1).min(self.limits.pollers),
                             _ => pollers,
                         };
-                        self.take(deliveries, &mut held, &mut runs, &stop.drain);
+                        self.take((asked, deliveries), &mut held, &mut runs, &stop.drain);
                     }
                     Ok(Err(failure)) => warn!(error = %failure, "receive failed; polling goes on after a pause"),
                     Err(failure) => error!(error = %failure, "a poll ended abnormally"),
@@ -156,10 +157,11 @@ impl Consumer {
     /// # Errors
     /// The receive failed.
     pub async fn poll_once(&self) -> Result<usize, QueueError> {
+        let asked = self.leases.ask(Duration::ZERO);
         let deliveries = self.inbox.edge().receive(self.attempts.next(), Duration::ZERO).await?;
         let received = deliveries.len();
         let (mut held, mut runs, stop) = (Held::default(), JoinSet::new(), CancellationToken::new());
-        self.take(deliveries, &mut held, &mut runs, &stop);
+        self.take((asked, deliveries), &mut held, &mut runs, &stop);
         while let Some(ran) = runs.join_next().await {
             self.after(ran.ok(), &mut held, &mut runs, &stop);
         }
@@ -185,7 +187,7 @@ impl Consumer {
     }
 
     /// Hands deliveries to their groups, and starts the groups that do not run.
-    fn take(&self, deliveries: Vec<Delivery>, held: &mut Held, runs: &mut JoinSet<Ran>, stop: &CancellationToken) {
+    fn take(&self, (asked, deliveries): Received, held: &mut Held, runs: &mut JoinSet<Ran>, stop: &CancellationToken) {
         if deliveries.is_empty() {
             return;
         }
@@ -193,7 +195,7 @@ impl Consumer {
         self.counters.deliveries.add(deliveries.len());
         let mut idle = Vec::new();
         for delivery in deliveries {
-            self.leases.take(delivery.receipt.clone());
+            self.leases.take(delivery.receipt.clone(), asked);
             let group = delivery.group_id.clone();
             let waiting = held.groups.entry(group.clone()).or_insert_with(|| {
                 idle.push(group);
@@ -282,7 +284,7 @@ impl Consumer {
                     unfinished = runs.len();
                     runs.shutdown().await;
                 }
-                Some(polled) = polls.join_next() => if let Ok(Ok(deliveries)) = polled { late.extend(deliveries) },
+                Some(polled) = polls.join_next() => if let Ok(Ok((_, deliveries))) = polled { late.extend(deliveries) },
                 Some(_) = runs.join_next() => {}
                 _ = heartbeat.tick() => self.extend().await,
             }
@@ -294,11 +296,13 @@ impl Consumer {
         for delivery in late {
             groups.entry(delivery.group_id.clone()).or_default().push(delivery);
         }
-        for (_, mut deliveries) in groups {
+        // side by side: a call that hangs holds up its own group only
+        let given_back = groups.into_values().map(|mut deliveries| {
             deliveries.sort_by_key(|delivery| delivery.sequence);
             let receipts = deliveries.into_iter().map(|delivery| delivery.receipt).collect();
-            self.runner.release(receipts, Duration::ZERO).await;
-        }
+            self.runner.release(receipts, Duration::ZERO)
+        });
+        join_all(given_back).await;
         let cut_off = self.leases.held();
         if !cut_off.is_empty() {
             self.runner.release(cut_off, Duration::ZERO).await;

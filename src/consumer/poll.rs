@@ -10,10 +10,11 @@ use std::{
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use uuid::Uuid;
 
-use crate::queue::{Delivery, Inbox, QueueError};
+use crate::queue::{Asked, Delivery, Inbox, Leases, QueueError};
 
 /// Names of this process's polls: each its own, and the same again when an answer was lost.
 pub(super) struct Attempts {
@@ -32,8 +33,19 @@ impl Attempts {
     }
 }
 
+/// What one poll brought, and when it was asked for.
+pub(super) type Received = (Asked, Vec<Delivery>);
+
 /// Polls. An answer lost on the way is asked for again by the same attempt id, else its groups stay hidden (fact F8).
-pub(super) async fn poll(inbox: Arc<Inbox>, attempt: Uuid, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+///
+/// Once a stop was asked for it does not wait again: what the lost answer brought is given back, and nothing more is wanted.
+pub(super) async fn poll(
+    inbox: Arc<Inbox>,
+    leases: Arc<Leases>,
+    attempt: Uuid,
+    wait: Duration,
+    stop: CancellationToken,
+) -> Result<Received, QueueError> {
     let pauses = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(200))
         .with_max_delay(Duration::from_secs(20))
@@ -42,6 +54,8 @@ pub(super) async fn poll(inbox: Arc<Inbox>, attempt: Uuid, wait: Duration) -> Re
         .with_jitter();
     let mut pauses = pauses.build();
     loop {
+        let wait = if stop.is_cancelled() { Duration::ZERO } else { wait };
+        let asked = leases.ask(wait);
         match inbox.edge().receive(attempt, wait).await {
             Err(failure) => match pauses.next() {
                 Some(pause) => {
@@ -50,7 +64,7 @@ pub(super) async fn poll(inbox: Arc<Inbox>, attempt: Uuid, wait: Duration) -> Re
                 }
                 None => return Err(failure),
             },
-            received => return received,
+            Ok(deliveries) => return Ok((asked, deliveries)),
         }
     }
 }

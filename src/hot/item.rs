@@ -31,7 +31,7 @@ pub(super) const EXPIRES_AT: &str = "expires_at";
 pub(super) const ATTEMPTS: &str = "attempts";
 const CONVERSATION_ID: &str = "conversation_id";
 const GROUP_ID: &str = "group_id";
-const HEAD: &str = "HEAD";
+pub(super) const HEAD: &str = "HEAD";
 
 pub(super) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())

@@ -8,6 +8,7 @@ mod dynamo;
 mod item;
 mod known;
 mod rows;
+mod sweep;
 mod walk;
 
 use std::{
@@ -30,6 +31,7 @@ pub use dead_letters::{DeadLetter, DeadLetters, Settled, Settlement};
 pub use dynamo::DynamoStore;
 pub use item::{DUE_INDEX, DUE_SHARDS};
 pub use rows::Row;
+pub use sweep::{ItemKey, Sought, SweepPlace, Swept, SweptPage};
 pub use walk::{Walk, Walked, Way};
 
 /// A message on its way into a conversation.

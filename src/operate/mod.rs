@@ -1,15 +1,21 @@
 //! The operator's commands, one file or room each, and what they share: clients, output, masks.
 
+pub mod archive;
 pub mod conversations;
 pub mod definition;
 pub mod dlq;
 pub mod doctor;
+pub mod erase;
+pub mod export;
 pub mod health;
+pub mod hold;
 pub mod migrate;
 pub mod projects;
 pub mod provision;
 pub mod publish;
+pub mod verify;
 
+mod bar;
 mod mask;
 mod moment;
 mod output;

@@ -9,7 +9,7 @@ use serde::Serialize;
 #[error("nobody reads standard output any more")]
 struct ReaderLeft;
 
-fn written(result: io::Result<()>) -> io::Result<()> {
+pub(super) fn written(result: io::Result<()>) -> io::Result<()> {
     result.map_err(|failure| match failure.kind() {
         ErrorKind::BrokenPipe => io::Error::new(ErrorKind::BrokenPipe, ReaderLeft),
         _ => failure,

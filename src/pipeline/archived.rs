@@ -2,7 +2,7 @@
 
 use tracing::debug;
 
-use super::{Failure, Pipeline};
+use super::{Failure, Pipeline, Work};
 use crate::{
     domain::{Changes, Close, Details, Head, Message, Rating, Record, Stretch, Thread},
     event::Event,
@@ -27,6 +27,7 @@ impl Pipeline {
     /// Appends one message to a conversation that has closed.
     pub(super) async fn append_late(
         &self,
+        work: &Work,
         thread: &Thread,
         stretch: Stretch,
         message: &Message,
@@ -37,11 +38,12 @@ impl Pipeline {
             ..record(stretch)
         };
         let close = Close::new(stretch.closed_at, stretch.reason);
-        self.append_archived(thread, &record, &close, std::slice::from_ref(message)).await
+        self.append_archived(work, thread, &record, &close, std::slice::from_ref(message)).await
     }
 
     pub(super) async fn append_archived(
         &self,
+        work: &Work,
         thread: &Thread,
         record: &Record,
         close: &Close,
@@ -51,6 +53,7 @@ impl Pipeline {
         transaction.lock(thread, record).await?;
         let inserted = transaction.insert(record, messages, true).await?.len();
         if inserted > 0 {
+            self.still_ours(work)?;
             transaction.finish(record, Some(close)).await?;
             self.counters.late_messages.add(inserted);
         }
@@ -61,6 +64,7 @@ impl Pipeline {
     /// Stores a rating. One of the open conversation stands in the archive before the conversation itself does.
     pub(super) async fn rate(
         &self,
+        work: &Work,
         thread: &Thread,
         head: Option<&Head>,
         rated: Rated,
@@ -78,6 +82,7 @@ impl Pipeline {
         let mut transaction = self.archive.begin().await?;
         transaction.lock(thread, &record).await?;
         if transaction.rate(thread, &record, rating).await? {
+            self.still_ours(work)?;
             transaction.finish(&record, close.as_ref()).await?;
             self.counters.ratings.add(1);
         }
@@ -86,11 +91,18 @@ impl Pipeline {
     }
 
     /// Changes what the archive says of a conversation that has closed.
-    pub(super) async fn amend(&self, thread: &Thread, stretch: Stretch, changes: &Changes) -> Result<(), Failure> {
+    pub(super) async fn amend(
+        &self,
+        work: &Work,
+        thread: &Thread,
+        stretch: Stretch,
+        changes: &Changes,
+    ) -> Result<(), Failure> {
         let record = record(stretch);
         let mut transaction = self.archive.begin().await?;
         transaction.lock(thread, &record).await?;
         transaction.amend(&record, changes).await?;
+        self.still_ours(work)?;
         transaction.finish(&record, None).await?;
         debug!(conversation.id = %record.id, "a closed conversation was amended");
         Ok(())

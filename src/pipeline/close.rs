@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::info;
 
-use super::{Failure, Pipeline};
+use super::{Failure, Pipeline, Work};
 use crate::{
     archive::{Summary, Transaction},
     domain::{
@@ -21,12 +21,13 @@ impl Pipeline {
     /// Returns the head as it is afterwards, if that is known.
     pub(super) async fn finish(
         &self,
+        work: &Work,
         thread: &ThreadKey,
         head: &Head,
         closing: Closing,
     ) -> Result<Option<Head>, Failure> {
         let (record, close) = (&closing.record, &closing.close);
-        if let Some(summary) = self.archive_messages(thread, &head.thread, record, Some(close)).await? {
+        if let Some(summary) = self.archive_messages(work, thread, &head.thread, record, Some(close)).await? {
             let (id, messages) = (record.id, summary.message_count);
             if summary.closed_at.is_some() {
                 self.counters.archived.add(1);
@@ -35,6 +36,7 @@ impl Pipeline {
         }
         // W8: on the version that was sealed; whoever finished it before us wrote the same
         let closed = head.next(Conversation::Closed(closing.archived()));
+        self.still_ours(work)?;
         if self.hot.write_head(thread, &closed).await? {
             return Ok(Some(closed));
         }
@@ -43,9 +45,9 @@ impl Pipeline {
     }
 
     /// Copies an open conversation's messages so far into the archive.
-    pub(super) async fn checkpoint(&self, thread: &ThreadKey, head: &Head) -> Result<(), Failure> {
+    pub(super) async fn checkpoint(&self, work: &Work, thread: &ThreadKey, head: &Head) -> Result<(), Failure> {
         let record = head.conversation.record();
-        let summary = self.archive_messages(thread, &head.thread, record, None).await?;
+        let summary = self.archive_messages(work, thread, &head.thread, record, None).await?;
         self.counters.checkpoints.add(1);
         let messages = summary.map_or(0, |summary| summary.message_count);
         info!(conversation.id = %record.id, messages, "conversation checkpointed");
@@ -57,6 +59,7 @@ impl Pipeline {
     /// Memory is bounded by a page. Of a conversation without any message or rating nothing is kept or announced (W9).
     async fn archive_messages(
         &self,
+        work: &Work,
         key: &ThreadKey,
         thread: &Thread,
         record: &Record,
@@ -101,6 +104,7 @@ impl Pipeline {
                 variables.into_iter().filter(|variable| variable.is_live(Some(record.id), close.at)).collect();
             transaction.keep_variables(record, &live).await?;
         }
+        self.still_ours(work)?;
         Ok(Some(transaction.finish(record, close).await?))
     }
 
@@ -110,6 +114,7 @@ impl Pipeline {
     /// does not have. Either way each message stands in the archive once.
     pub(super) async fn settle_displaced(
         &self,
+        work: &Work,
         key: &ThreadKey,
         assigned: &Head,
         now: Option<Head>,
@@ -121,7 +126,7 @@ impl Pipeline {
             match &head.conversation {
                 Conversation::Closing(closing) if closing.record.id == record.id => {
                     self.counters.helped.add(1);
-                    self.finish(key, head, closing.clone()).await?;
+                    self.finish(work, key, head, closing.clone()).await?;
                     close = Some(closing.close.clone());
                 }
                 conversation => close = close_of(conversation, record.id),
@@ -130,7 +135,7 @@ impl Pipeline {
         let last = run.iter().map(|message| message.received_at).max().unwrap_or(record.opened_received_at);
         let late = Close::new(last, CloseReason::Late);
         let messages: Vec<Message> = run.iter().map(|message| Message::clone(message)).collect();
-        self.append_archived(&assigned.thread, record, &close.unwrap_or(late), &messages).await
+        self.append_archived(work, &assigned.thread, record, &close.unwrap_or(late), &messages).await
     }
 }
 

@@ -32,11 +32,13 @@ impl Pipeline {
 
     /// The row comes first: a letter without one would be found by luck only.
     pub(super) async fn keep(&self, work: &Work, reason: &DeadLetterReason) -> Result<(), Failure> {
+        self.still_ours(work)?;
         match self.hot.write_dead_letter(&row(work, reason)).await {
             // the letter itself matters more than its row
             Err(HotError::Refused(why)) => warn!(why, "a dead letter has no row in the index"),
             written => written?,
         }
+        self.still_ours(work)?;
         self.inbox.edge().dead_letter(&work.delivery, reason).await?;
         self.counters.dead_lettered.add(1);
         Ok(())

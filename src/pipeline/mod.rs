@@ -216,7 +216,8 @@ impl Pipeline {
     /// Answers a request. Only an answer that nobody may be sent makes a dead letter; what cannot be found is told.
     async fn respond(&self, work: &Work, event: &Event, request: &Request, in_turn: bool) -> Result<(), Failure> {
         self.still_ours(work)?;
-        match self.answers.answer(&self.hot, event, request, in_turn).await {
+        let ours = || self.still_ours(work).is_ok();
+        match self.answers.answer(&self.hot, event, request, in_turn.then_some(&ours)).await {
             Ok(()) => Ok(()),
             Err(rejection) => self.reject(work, &rejection).await,
         }
@@ -230,6 +231,7 @@ impl Pipeline {
             && !event.thread.is_project_alone()
         {
             let place = Place { thread: event.thread.clone(), group_id: event.group_id.clone() };
+            self.still_ours(&works[0])?;
             self.hot.name_session(&session.session_id, &place, event.sequence, event.received_at).await?;
         }
         let mut known = None;
@@ -238,8 +240,8 @@ impl Pipeline {
                 Some(head) => Some(head),
                 None => self.hot.head(&thread).await?,
             };
-            self.still_ours(&works[0])?;
             let seen = self.look(&thread, head, event).await?;
+            self.still_ours(&works[0])?;
             match handler::decide(&seen, event, &policy) {
                 Decision::Nothing(why) => {
                     debug!(event.id = %event.id, why, "nothing to do");
@@ -247,10 +249,10 @@ impl Pipeline {
                 }
                 Decision::Finish(closing) => {
                     let Some(head) = seen.head else { continue };
-                    known = self.finish(&thread, &head, *closing).await?;
+                    known = self.finish(&works[0], &thread, &head, *closing).await?;
                 }
                 Decision::Write(head) => {
-                    if self.write_head(&thread, &head).await? {
+                    if self.write_head(&works[0], &thread, &head).await? {
                         match head.conversation {
                             Conversation::Closing(_) => known = Some(*head),
                             Conversation::Open(_) | Conversation::Closed(_) => return Ok(1),
@@ -259,7 +261,7 @@ impl Pipeline {
                 }
                 Decision::Append { head, conversation } => {
                     if let Some(head) = &head
-                        && !self.write_head(&thread, head).await?
+                        && !self.write_head(&works[0], &thread, head).await?
                     {
                         continue;
                     }
@@ -269,34 +271,35 @@ impl Pipeline {
                     }
                     let Some(head) = head.map(|head| *head).or(seen.head) else { continue };
                     let run = self.run(&head, &thread, works, &policy);
-                    self.append(&thread, &head, conversation, &run).await?;
+                    self.append(&works[0], &thread, &head, conversation, &run).await?;
                     return Ok(run.len());
                 }
                 Decision::Late(stretch) => {
                     if let Kind::Message(message) = &event.kind {
-                        self.append_late(&event.thread, stretch, &self.answers.counted(message)).await?;
+                        let message = self.answers.counted(message);
+                        self.append_late(&works[0], &event.thread, stretch, &message).await?;
                     }
                     return Ok(1);
                 }
                 Decision::Checkpoint(head) => {
-                    self.checkpoint(&thread, &head).await?;
-                    if self.write_head(&thread, &head).await? {
+                    self.checkpoint(&works[0], &thread, &head).await?;
+                    if self.write_head(&works[0], &thread, &head).await? {
                         return Ok(1);
                     }
                 }
                 Decision::Rate(rated) => {
                     if let Kind::Rating(rating) = &event.kind {
-                        self.rate(&event.thread, seen.head.as_ref(), rated, rating).await?;
+                        self.rate(&works[0], &event.thread, seen.head.as_ref(), rated, rating).await?;
                     }
                     return Ok(1);
                 }
                 Decision::Amend(stretch, changes) => {
-                    return self.amend(&event.thread, stretch, &changes).await.map(one);
+                    return self.amend(&works[0], &event.thread, stretch, &changes).await.map(one);
                 }
                 Decision::SetVariable(variable) => {
                     return Ok(self.hot.set_variable(&thread, &variable).await.map(one)?);
                 }
-                Decision::SetProject(settings) => return self.set_project(event, &settings).await.map(one),
+                Decision::SetProject(settings) => return self.set_project(&works[0], event, &settings).await.map(one),
                 Decision::Erase => return self.request_erasure(event).await.map(one),
                 Decision::Forward(place) => return self.forward(event, &place).await.map(one),
                 Decision::Wait(why) => return Err(Failure::NotYet(why)),
@@ -329,9 +332,10 @@ impl Pipeline {
     }
 
     /// What a project says is merged with what it said before; an older event than the latest changes nothing.
-    async fn set_project(&self, event: &Event, settings: &ProjectSettings) -> Result<(), Failure> {
+    async fn set_project(&self, work: &Work, event: &Event, settings: &ProjectSettings) -> Result<(), Failure> {
         let project = &event.thread.project;
         let settings = self.hot.stored_project(project).await?.after(settings);
+        self.still_ours(work)?;
         let newer = self.hot.set_project(project, &settings, event.sequence, event.received_at).await?;
         info!(newer, timezone = settings.timezone.map(|zone| zone.name()), "a project's settings were set");
         Ok(())
@@ -365,11 +369,13 @@ impl Pipeline {
     /// W2: puts messages, then reads the head to see that their conversation still takes them.
     async fn append(
         &self,
+        work: &Work,
         thread: &ThreadKey,
         head: &Head,
         conversation: ConversationId,
         run: &[Arc<Message>],
     ) -> Result<(), Failure> {
+        self.still_ours(work)?;
         let puts = run
             .iter()
             .map(|message| self.hot.put(Put { thread: thread.clone(), conversation, message: message.clone() }));
@@ -382,13 +388,14 @@ impl Pipeline {
             Some(Head { conversation: Conversation::Open(open), .. }) if open.record.id == conversation => Ok(()),
             _ => {
                 self.counters.displaced.add(run.len());
-                self.settle_displaced(thread, head, now, run).await
+                self.settle_displaced(work, thread, head, now, run).await
             }
         }
     }
 
     /// W3: writes the head if nobody else did since it was read.
-    async fn write_head(&self, thread: &ThreadKey, head: &Head) -> Result<bool, Failure> {
+    async fn write_head(&self, work: &Work, thread: &ThreadKey, head: &Head) -> Result<bool, Failure> {
+        self.still_ours(work)?;
         let written = self.hot.write_head(thread, head).await?;
         if !written {
             self.counters.head_conflicts.add(1);
@@ -406,7 +413,6 @@ impl Pipeline {
     /// # Errors
     /// It was not deleted; it may stand in the dead-letter queue already, and is taken there once.
     pub async fn bury(&self, work: &Work, reason: &DeadLetterReason) -> Result<(), Failure> {
-        self.still_ours(work)?;
         self.keep(work, reason).await?;
         self.ack(std::slice::from_ref(work)).await
     }
@@ -430,7 +436,7 @@ impl Pipeline {
         confirmed.map_err(|cause| Failure::Unacked { applied: works.len(), cause })
     }
 
-    /// A process that slept through its lease commits nothing.
+    /// A process that slept through its lease commits nothing: asked before every write, for it may have slept at any call.
     fn still_ours(&self, work: &Work) -> Result<(), Failure> {
         if self.leases.holds(&work.delivery.receipt) { Ok(()) } else { Err(Failure::LeaseLost) }
     }

@@ -28,7 +28,21 @@ struct Lease {
     taken: Instant,
     until: Instant,
     until_by_wall: DateTime<Utc>,
+    /// It is being given back: nothing is written for it any more, and it is not extended.
+    leaving: bool,
 }
+
+/// When deliveries were asked for: they may have been received from then on.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    at: Instant,
+    by_wall: DateTime<Utc>,
+    /// How long an answer may take.
+    patience: Duration,
+}
+
+/// An answer may come this much after the wait that was asked for. One that comes later found this process suspended.
+const AFTER_WAIT: Duration = Duration::from_secs(5);
 
 impl Leases {
     /// Leases of `visibility` each, extended while held up to `longest` after the receipt.
@@ -41,11 +55,26 @@ impl Leases {
         self.visibility
     }
 
-    /// A delivery was received just now.
-    pub fn take(&self, receipt: Receipt) {
-        let now = Instant::now();
-        let until_by_wall = self.clock.now() + self.visibility;
-        self.lock().insert(receipt, Lease { taken: now, until: now + self.visibility, until_by_wall });
+    /// Deliveries are about to be asked for, with such a wait.
+    pub fn ask(&self, wait: Duration) -> Asked {
+        Asked { at: Instant::now(), by_wall: self.clock.now(), patience: wait + AFTER_WAIT }
+    }
+
+    /// A delivery was received just now; unless the answer took too long: then perhaps as soon as it was asked for.
+    pub fn take(&self, receipt: Receipt, asked: Asked) {
+        let (now, wall) = (Instant::now(), self.clock.now());
+        let waited = (now - asked.at).max((wall - asked.by_wall).to_std().unwrap_or_default());
+        let gone = if waited > asked.patience { waited.min(self.visibility) } else { Duration::ZERO };
+        let left = self.visibility - gone;
+        let lease = Lease { taken: now, until: now + left, until_by_wall: wall + left, leaving: false };
+        self.lock().insert(receipt, lease);
+    }
+
+    /// A delivery is about to be given back. It counts as held until that is confirmed, so that a stop does not forget it.
+    pub fn leave(&self, receipt: &Receipt) {
+        if let Some(lease) = self.lock().get_mut(receipt) {
+            lease.leaving = true;
+        }
     }
 
     /// A delivery was settled, or lost.
@@ -57,7 +86,7 @@ impl Leases {
     pub fn holds(&self, receipt: &Receipt) -> bool {
         let margin = MARGIN.min(self.visibility / 4);
         let (now, wall) = (Instant::now() + margin, self.clock.now() + margin);
-        self.lock().get(receipt).is_some_and(|lease| now < lease.until && wall < lease.until_by_wall)
+        self.lock().get(receipt).is_some_and(|lease| !lease.leaving && now < lease.until && wall < lease.until_by_wall)
     }
 
     /// Every delivery held.
@@ -75,7 +104,9 @@ impl Leases {
         let (now, wall) = (Instant::now(), self.clock.now());
         let mut held = self.lock();
         held.retain(|_, lease| now < lease.until && wall < lease.until_by_wall);
-        let over_half = |lease: &Lease| lease.until < now + self.visibility / 2 && now < lease.taken + self.longest;
+        let over_half = |lease: &Lease| {
+            !lease.leaving && lease.until < now + self.visibility / 2 && now < lease.taken + self.longest
+        };
         held.iter().filter(|(_, lease)| over_half(lease)).map(|(receipt, _)| receipt.clone()).collect()
     }
 
@@ -129,7 +160,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lease_is_extended_from_its_half_and_no_longer_than_the_longest() {
         let (leases, _) = leases(60, 100);
-        leases.take(receipt("a"));
+        leases.take(receipt("a"), leases.ask(Duration::ZERO));
         assert!(leases.to_extend().is_empty());
         advance(Duration::from_secs(31)).await;
         assert_eq!(leases.to_extend(), [receipt("a")]);
@@ -146,7 +177,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_shortest_lease_leaves_time_to_work() {
         let (leases, _) = leases(2, 900);
-        leases.take(receipt("a"));
+        leases.take(receipt("a"), leases.ask(Duration::ZERO));
         assert!(leases.holds(&receipt("a")));
         advance(Duration::from_millis(1500)).await;
         assert!(!leases.holds(&receipt("a")));
@@ -155,7 +186,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lease_that_is_over_is_given_up_and_not_extended() {
         let (leases, _) = leases(60, 900);
-        leases.take(receipt("a"));
+        leases.take(receipt("a"), leases.ask(Duration::ZERO));
         advance(Duration::from_secs(61)).await;
         assert!(leases.to_extend().is_empty());
         assert!(leases.held().is_empty());
@@ -164,16 +195,39 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_suspended_machine_holds_nothing_when_it_wakes() {
         let (leases, wall) = leases(60, 900);
-        leases.take(receipt("a"));
+        leases.take(receipt("a"), leases.ask(Duration::ZERO));
         *wall.slept.lock().expect("lock") = TimeDelta::minutes(10);
         assert!(!leases.holds(&receipt("a")));
         assert!(leases.to_extend().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_answer_that_found_the_process_suspended_brings_no_lease() {
+        for (monotonic, wall_only, held) in [(9, 0, true), (80, 0, false), (0, 80, false)] {
+            let (leases, wall) = leases(60, 300);
+            let asked = leases.ask(Duration::from_secs(10));
+            advance(Duration::from_secs(monotonic)).await;
+            *wall.slept.lock().expect("lock") = TimeDelta::seconds(wall_only);
+            leases.take(receipt("a"), asked);
+            assert_eq!(leases.holds(&receipt("a")), held, "{monotonic} s, and {wall_only} s by the wall");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delivery_that_is_given_back_is_not_worked_on_nor_extended_and_not_forgotten() {
+        let (leases, _) = leases(60, 300);
+        leases.take(receipt("a"), leases.ask(Duration::ZERO));
+        leases.leave(&receipt("a"));
+        assert!(!leases.holds(&receipt("a")));
+        assert_eq!(leases.held(), [receipt("a")]);
+        advance(Duration::from_secs(31)).await;
+        assert!(leases.to_extend().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_settled_delivery_is_not_held() {
         let (leases, _) = leases(60, 300);
-        leases.take(receipt("a"));
+        leases.take(receipt("a"), leases.ask(Duration::ZERO));
         assert!(leases.holds(&receipt("a")));
         leases.drop_lease(&receipt("a"));
         assert!(!leases.holds(&receipt("a")));

@@ -23,7 +23,7 @@ use crate::{
 
 pub use dead_letter::{NOTE, Note};
 pub use fifo_id::fifo_id;
-pub use leases::Leases;
+pub use leases::{Asked, Leases};
 pub use replies::{Reply, ReplyList, ReplyQueue, ReplyQueues, SqsReplies, Unnamed};
 pub use sqs::{SqsClients, SqsQueue};
 

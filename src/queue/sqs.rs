@@ -194,6 +194,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_sequence_number_beyond_64_bits_is_read_to_its_last_digit() {
+        for number in ["18882245240547823616", "340282366920938463463374607431768211455"] {
+            let message = Message::builder()
+                .message_id("m")
+                .receipt_handle("r")
+                .attributes(System::SequenceNumber, number)
+                .build();
+            let delivery = delivery(message).expect("a delivery");
+            assert_eq!(delivery.sequence.0.to_string(), number);
+        }
+    }
+
+    #[test]
     fn every_shape_of_a_lost_lease_is_known() {
         assert_eq!(classify("ReceiptHandleIsInvalid", ""), QueueError::LeaseLost);
         let expired = "Value AQEB is invalid. Reason: The receipt handle has expired.";

@@ -98,7 +98,7 @@ impl Stage {
     fn daemon(&mut self, leases: Duration) -> Daemon {
         self.daemons += 1;
         let alive = Arc::new(AtomicBool::new(true));
-        let link = Link { world: self.world.clone(), who: self.daemons, alive: alive.clone() };
+        let link = Link { world: self.world.clone(), who: self.daemons, life: 0, alive: alive.clone() };
         let hot = ModelHot(link.clone());
         let gates = Arc::new(Gates::default());
         let mutant = self.world.state().mutant;

@@ -40,7 +40,7 @@ impl Modelled {
             state.sqs.max_receive_count = most;
             state.sqs.locked = true;
         }
-        let link = Link { world: world.clone(), who: 0, alive: Arc::new(AtomicBool::new(true)) };
+        let link = Link { world: world.clone(), who: 0, life: 0, alive: Arc::new(AtomicBool::new(true)) };
         Self { runtime, world, queue: ModelQueue(link.clone()), hot: ModelHot(link), attempts: 0 }
     }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use conversationd::{
     answer::{Answers, Limits, Summariser},
-    archive::{ArchiveError, ArchiveReader, ConversationRow, Figures, LinkRow, Links, Listing, Span},
+    archive::{ArchiveError, ArchiveReader, ConversationRow, Figures, LinkRow, Links, Listing, Period},
     clock::Clock,
     context::{Models, Tokenizer},
     counters::Counters,
@@ -163,7 +163,7 @@ impl ArchiveReader for ModelReader {
 
     // figures and links are the database's own work: stories on the stack ask for them
 
-    async fn figures(&self, _: &Span) -> Result<Figures, ArchiveError> {
+    async fn figures(&self, _: &Period) -> Result<Figures, ArchiveError> {
         Err(ArchiveError::Unavailable("not in the model".into()))
     }
 

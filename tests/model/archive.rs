@@ -17,7 +17,8 @@ use conversationd::{
 
 use super::{
     mutant::Mutant,
-    world::{Link, State, Unanswered, short},
+    witness::{self, About},
+    world::{Doing, Link, State, Unanswered, short},
 };
 
 /// PostgreSQL ends a transaction that is left alone for this long.
@@ -77,7 +78,7 @@ impl Archive for ModelArchive {
         });
         let id = id.await.map_err(unavailable)?;
         let written = Written::default();
-        Ok(Box::new(ModelTransaction { link: self.0.clone(), id, locked: None, written }))
+        Ok(Box::new(ModelTransaction { link: self.0.clone(), id, thread: None, locked: None, written }))
     }
 
     async fn rate_alone(&self, _: &Thread, rating: &Rating) -> Result<(), ArchiveError> {
@@ -106,6 +107,7 @@ impl Archive for ModelArchive {
 struct ModelTransaction {
     link: Link,
     id: u64,
+    thread: Option<ThreadKey>,
     locked: Option<ConversationId>,
     written: Written,
 }
@@ -117,6 +119,12 @@ struct Written {
     ratings: Vec<EventId>,
     changes: Vec<Changes>,
     variables: Option<Vec<Variable>>,
+}
+
+impl ModelTransaction {
+    fn doing(&self, what: &'static str) -> Option<Doing> {
+        self.link.doing(what, |_| self.thread.iter().cloned().map(About::Thread).collect())
+    }
 }
 
 impl Drop for ModelTransaction {
@@ -138,6 +146,8 @@ impl Transaction for ModelTransaction {
         let waited = self.link.world.elapsed();
         self.link.world.state().archive.known.insert(id, (thread.clone(), record.clone()));
         self.locked = Some(id);
+        self.thread = Some(key.clone());
+        let _doing = self.doing("lock");
         loop {
             let key = key.clone();
             let locked = self.link.io("lock", true, move |state: &mut State, now| {
@@ -171,6 +181,7 @@ impl Transaction for ModelTransaction {
         let (id, transaction) = (record.id, self.id);
         let events: Vec<EventId> = messages.iter().map(|message| message.event_id).collect();
         self.link.world.state().archive.said.extend(messages.iter().map(|said| (said.event_id, said.clone())));
+        let _doing = self.doing("insert");
         let mine: BTreeSet<EventId> = self.written.inserted.iter().copied().collect();
         let inserted = self.link.io("insert", true, move |state: &mut State, now| {
             if !touch(state, id, transaction, now) {
@@ -226,12 +237,14 @@ impl Transaction for ModelTransaction {
     async fn finish(mut self: Box<Self>, record: &Record, close: Option<&Close>) -> Result<Summary, ArchiveError> {
         let (id, transaction) = (record.id, self.id);
         let (closed_at, written) = (close.map(|close| close.at), std::mem::take(&mut self.written));
+        let _doing = self.doing("commit");
         let summary = self.link.io("commit", true, move |state: &mut State, now| {
             if !touch(state, id, transaction, now) {
                 return None;
             }
             let summary = commit(state, id, closed_at, written);
             state.archive.locks.remove(&id);
+            witness::archived(state, now);
             Some(summary)
         });
         summary.await.map_err(unavailable)?.ok_or_else(rolled_back)

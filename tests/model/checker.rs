@@ -33,6 +33,8 @@ pub enum Violation {
     I6Phantom,
     /// A body that cannot be decoded is not kept.
     I7PoisonLost,
+    /// A dead letter that carries a reason has no row in the index, or an unsettled row has no dead letter.
+    I8NotIndexed,
     /// The system did not come to rest in time.
     L1NotDrained,
 }
@@ -92,10 +94,25 @@ pub fn check(state: &State, published: &Published, drained: bool) -> Vec<Violati
     if state.sqs.dead.iter().filter(|dead| super::scenario::is_poison(&dead.body)).count() < published.poison {
         violations.push(Violation::I7PoisonLost);
     }
+    if !indexed(state) {
+        violations.push(Violation::I8NotIndexed);
+    }
     if !drained {
         violations.push(Violation::L1NotDrained);
     }
     violations
+}
+
+/// Whether the index of dead letters and the dead-letter queue say the same. What the queue itself moved there carries no reason,
+/// and may or may not have a row. A message whose letter was sent back while it still waited for its delete dies again: the
+/// row is written anew, and the queue drops the letter as long as it remembers the first one. Such a row may be left over.
+fn indexed(state: &State) -> bool {
+    let unsettled = || state.hot.dead_letters.values().filter(|row| row.settled.is_none()).map(|row| &row.message_id);
+    let rows: BTreeSet<&String> = unsettled().collect();
+    let letters: BTreeSet<&String> = state.sqs.dead.iter().map(|dead| &dead.message_id).collect();
+    let said = state.sqs.dead.iter().filter(|dead| dead.reason.is_some());
+    rows.iter().all(|id| letters.contains(id) || state.hot.settled_once.contains(*id))
+        && said.map(|dead| &dead.message_id).all(|id| rows.contains(id))
 }
 
 fn reordered(

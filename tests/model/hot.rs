@@ -10,13 +10,14 @@ use chrono::{DateTime, NaiveDate, Utc};
 use conversationd::{
     domain::{Conversation, ConversationId, EventId, Head, Message, Sequence, ThreadKey},
     hot::{
-        Cursor, DUE_SHARDS, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Row, Settled, Walk,
-        Walked, Way,
+        Cursor, DUE_SHARDS, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Row, Settled, Settlement,
+        Walk, Walked, Way,
     },
 };
 
 use super::{
     mutant::Mutant,
+    witness::{self, About},
     world::{Link, State, Unanswered, short},
 };
 
@@ -27,7 +28,7 @@ const PAGE: usize = 2;
 const STALENESS: Duration = Duration::from_millis(200);
 
 /// Sorts as the table's sort key does. The last part is 0, but for keys that are not derived from the message.
-type Key = (ThreadKey, ConversationId, DateTime<Utc>, Sequence, EventId, u64);
+pub type Key = (ThreadKey, ConversationId, DateTime<Utc>, Sequence, EventId, u64);
 
 #[derive(Default)]
 pub struct HotState {
@@ -49,10 +50,20 @@ pub struct HotState {
     pub dead_letters: BTreeMap<(DateTime<Utc>, String), DeadLetter>,
     /// Small rows, by partition and name.
     pub rows: BTreeMap<(String, String), Row>,
+    /// Messages whose letter an operator once sent back.
+    pub settled_once: BTreeSet<String>,
     puts: u64,
 }
 
 impl HotState {
+    /// An operator sent a dead letter back.
+    pub fn settle_row(&mut self, message_id: &str, at: DateTime<Utc>) {
+        for row in self.dead_letters.values_mut().filter(|row| row.message_id == message_id) {
+            row.settled = Some(Settled { how: Settlement::Redriven, at });
+            self.settled_once.insert(message_id.to_owned());
+        }
+    }
+
     fn head_written(&mut self, thread: &ThreadKey, head: &Head) {
         let id = head.conversation.record().id;
         if !self.order.contains(&id) {
@@ -70,7 +81,7 @@ fn unavailable(_: Unanswered) -> HotError {
     HotError::Unavailable("no answer".into())
 }
 
-fn write_head(state: &mut State, thread: &ThreadKey, head: &Head) -> bool {
+fn write_head(state: &mut State, thread: &ThreadKey, head: &Head, now: Duration) -> bool {
     state.detail(|| format!(" v{} {}", head.version, short(head.conversation.record().id)));
     let stored = state.hot.heads.get(thread);
     let expected = stored.map_or(0, |stored| stored.version) + 1 == head.version;
@@ -88,6 +99,8 @@ fn write_head(state: &mut State, thread: &ThreadKey, head: &Head) -> bool {
         state.saw("a head write lost the race");
         return false;
     }
+    let before = state.hot.heads.get(thread).cloned();
+    witness::head_written(state, before.as_ref(), head, now);
     state.hot.head_written(thread, head);
     true
 }
@@ -96,6 +109,7 @@ fn write_head(state: &mut State, thread: &ThreadKey, head: &Head) -> bool {
 impl HotStore for ModelHot {
     async fn heads(&self, threads: Vec<ThreadKey>) -> Vec<Result<Option<Head>, HotError>> {
         let asked = threads.len();
+        let _doing = self.0.doing("heads", |_| threads.iter().cloned().map(About::Thread).collect());
         let read = self.0.io("heads", false, move |state: &mut State, _| {
             let heads: Vec<Option<Head>> = threads.iter().map(|thread| state.hot.heads.get(thread).cloned()).collect();
             for head in heads.iter().flatten() {
@@ -116,7 +130,8 @@ impl HotStore for ModelHot {
             Conversation::Closing(_) => "head_closing",
             Conversation::Closed(_) => "head_closed",
         };
-        let written = self.0.io(what, true, move |state: &mut State, _| write_head(state, &thread, &head));
+        let _doing = self.0.doing(what, |_| vec![About::Thread(thread.clone())]);
+        let written = self.0.io(what, true, move |state: &mut State, now| write_head(state, &thread, &head, now));
         written.await.map_err(unavailable)
     }
 
@@ -131,6 +146,8 @@ impl HotStore for ModelHot {
             std::future::pending::<()>().await;
         }
         let asked = puts.len();
+        let about = |put: &Put| About::Put(put.thread.clone(), put.message.event_id);
+        let _doing = self.0.doing("put", |_| puts.iter().map(about).collect());
         let put = self.0.io("put", true, move |state: &mut State, now| {
             let mut results = Vec::with_capacity(puts.len());
             for put in &puts {
@@ -159,6 +176,7 @@ impl HotStore for ModelHot {
                 if state.hot.messages.insert(key, ((**m).clone(), now)).is_some() {
                     state.saw("a put was repeated");
                 }
+                witness::put(state, put.conversation, m.event_id, m.sequence, now);
                 results.push(Ok(()));
             }
             results
@@ -173,6 +191,7 @@ impl HotStore for ModelHot {
         after: Option<Cursor>,
     ) -> Result<Page, HotError> {
         let thread = thread.clone();
+        let _doing = self.0.doing("page", |_| vec![About::Thread(thread.clone())]);
         let page = self.0.io("page", false, move |state: &mut State, now| {
             let one_page = state.mutant == Mutant::OnePage;
             let stale = state.mutant == Mutant::StaleReads;
@@ -222,6 +241,7 @@ impl HotStore for ModelHot {
         conversation: ConversationId,
     ) -> Result<Option<DateTime<Utc>>, HotError> {
         let thread = thread.clone();
+        let _doing = self.0.doing("last_received", |_| vec![About::Thread(thread.clone())]);
         let last = self.0.io("last_received", false, move |state: &mut State, _| {
             let of = state.hot.messages.iter().rev().find(|((of, id, ..), _)| *of == thread && *id == conversation);
             of.map(|(_, (message, _))| message.received_at)
@@ -235,6 +255,7 @@ impl HotStore for ModelHot {
         conversation: ConversationId,
         message: &Message,
     ) -> Result<bool, HotError> {
+        let _doing = self.0.doing("overtook", |_| vec![About::Thread(thread.clone())]);
         let own = (thread.clone(), conversation, message.occurred_at, message.sequence, message.event_id, 0);
         let overtook = self.0.io("overtook", false, move |state: &mut State, _| {
             let behind = state.hot.messages.range(own.clone()..);
@@ -270,6 +291,8 @@ impl HotStore for ModelHot {
 
     async fn charge(&self, message_id: &str, by: i32, _: DateTime<Utc>) -> Result<u32, HotError> {
         let message_id = message_id.to_owned();
+        let about = |state: &State| state.sqs.group_of(&message_id).map(About::Group).into_iter().collect();
+        let _doing = self.0.doing("charge", about);
         let charged = self.0.io("charge", true, move |state: &mut State, _| {
             let attempts = state.hot.attempts.entry(message_id).or_default();
             *attempts = attempts.saturating_add_signed(by);
@@ -280,8 +303,12 @@ impl HotStore for ModelHot {
 
     async fn write_dead_letter(&self, letter: &DeadLetter) -> Result<(), HotError> {
         let letter = letter.clone();
+        let _doing = self.0.doing("dead_letter_row", |_| vec![About::Group(letter.group_id.clone())]);
         let written = self.0.io("dead_letter_row", true, move |state: &mut State, _| {
-            state.hot.dead_letters.insert((letter.sent_at, letter.message_id.clone()), letter);
+            state.detail(|| format!(" {}", letter.message_id));
+            if state.mutant != Mutant::NoRow {
+                state.hot.dead_letters.insert((letter.sent_at, letter.message_id.clone()), letter);
+            }
         });
         written.await.map_err(unavailable)
     }

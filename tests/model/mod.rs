@@ -13,4 +13,5 @@ pub mod replica;
 pub mod rng;
 pub mod scenario;
 pub mod sqs;
+pub mod witness;
 pub mod world;

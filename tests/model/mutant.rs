@@ -52,10 +52,18 @@ pub enum Mutant {
     RejectForgets,
     /// The head is closed before the archive has committed.
     CloseFirst,
+    /// A dead letter has no row in the index.
+    NoRow,
+    /// A group goes by two names: its deliveries are handled side by side.
+    SplitGroups,
+    /// What is given back stays hidden.
+    NoRelease,
+    /// A process believes in its leases for hours.
+    LongLeases,
 }
 
-/// Every broken rule.
-pub const MUTANTS: [Mutant; 15] = [
+/// Every broken rule that what stands in the stores at the end can tell of; the last ones are for the consumer's laws.
+pub const MUTANTS: [Mutant; 16] = [
     Mutant::RandomKeys,
     Mutant::EventIdNotUnique,
     Mutant::NoVerify,
@@ -71,6 +79,7 @@ pub const MUTANTS: [Mutant; 15] = [
     Mutant::AckFirst,
     Mutant::RejectForgets,
     Mutant::CloseFirst,
+    Mutant::NoRow,
 ];
 
 /// A hot store that breaks a rule which is about what is read or written when.

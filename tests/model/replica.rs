@@ -29,6 +29,7 @@ use super::{
     hot::ModelHot,
     mutant::Mutant,
     sqs::ModelQueue,
+    witness::Process,
     world::{Link, World},
 };
 
@@ -44,13 +45,14 @@ pub const POLICY: Policy = Policy {
 /// The lease the model's daemons ask for.
 pub const VISIBILITY: Duration = Duration::from_secs(30);
 
-const LIMITS: Limits = Limits {
+/// What a daemon takes on, unless a test says otherwise.
+pub const LIMITS: Limits = Limits {
     wait: Duration::from_secs(10),
     pollers: 2,
     deliveries: 100,
     bytes: 96 * 1_048_576,
     drain: Duration::from_secs(15),
-    attempts: 8,
+    attempts: super::witness::ATTEMPTS,
     retries: 3,
 };
 
@@ -78,9 +80,20 @@ impl Replica {
     ///
     /// In half of its lives a failed turn is tried again within its receipt.
     pub fn start(world: &Arc<World>, who: u32, life: u64, ahead: i64) -> Self {
+        let limits = Limits { retries: if life.is_multiple_of(2) { LIMITS.retries } else { 0 }, ..LIMITS };
+        Self::start_with(world, (who, life), ahead, limits)
+    }
+
+    /// The same with limits of its own. Its leases are as long as the queue's visibility timeout.
+    pub fn start_with(world: &Arc<World>, (who, life): Process, ahead: i64, limits: Limits) -> Self {
         let alive = Arc::new(AtomicBool::new(true));
-        let link = Link { world: world.clone(), who, alive: alive.clone() };
-        let store: Arc<dyn HotStore> = match world.state().mutant {
+        let link = Link { world: world.clone(), who, life, alive: alive.clone() };
+        let (mutant, visibility) = {
+            let state = world.state();
+            (state.mutant, state.sqs.visibility)
+        };
+        let lease = if mutant == Mutant::LongLeases { Duration::from_secs(36_000) } else { visibility };
+        let store: Arc<dyn HotStore> = match mutant {
             Mutant::Shipped => Arc::new(ModelHot(link.clone())),
             _ => Arc::new(super::mutant::Broken { hot: ModelHot(link.clone()), last: Default::default() }),
         };
@@ -91,13 +104,12 @@ impl Replica {
             hot: Hot::over(store.clone(), Duration::from_millis(3)),
             archive: Arc::new(Guarded::by(Arc::default(), Arc::new(ModelArchive(link.clone())))),
             inbox: inbox.clone(),
-            leases: Arc::new(Leases::new(VISIBILITY, Duration::from_secs(300), clock.clone())),
+            leases: Arc::new(Leases::new(lease, Duration::from_secs(300), clock.clone())),
             policy: POLICY,
             counters: counters.clone(),
             clock: clock.clone(),
             answers: answers(&link, &counters, &clock),
         });
-        let limits = Limits { retries: if life.is_multiple_of(2) { LIMITS.retries } else { 0 }, ..LIMITS };
         let instance = Uuid::from_u64_pair(u64::from(who), life);
         let consumer = Consumer::new(pipeline, limits, instance);
         let timer = Timer::new(store, inbox, clock, counters);

@@ -12,6 +12,7 @@ use super::{
     replica::{Replica, VISIBILITY},
     rng::Rng,
     sqs::Dead,
+    witness::{Breach, Witness},
     world::{CrashPoint, Faults, World, short},
 };
 
@@ -24,12 +25,18 @@ pub struct Plan {
     pub trace: bool,
     /// No faults but these crashes.
     pub crashes: Option<Vec<CrashPoint>>,
+    /// Watch the consumer's laws, with the queue's own redrive policy at so many receipts; some messages are refused by the
+    /// store, and processes nap between their calls.
+    pub watched: Option<u32>,
 }
 
 /// How it went.
 #[derive(Debug)]
 pub struct Outcome {
     pub violations: Vec<Violation>,
+    pub breaches: Vec<Breach>,
+    /// Calls that were watched, by name.
+    pub watched: BTreeMap<&'static str, u64>,
     pub hash: u64,
     pub calls: u64,
     pub sometimes: BTreeMap<&'static str, u64>,
@@ -98,6 +105,7 @@ fn shape(rng: &mut Rng, calm: bool) -> (Faults, Shape) {
         hot: [operation(rng, 700), operation(rng, 500), operation(rng, 300)],
         hot_stall: 50 + rng.strength(1000, 450),
         longest_stall: [40_000, 120_000, 400_000][rng.strength(700, 2) as usize],
+        nap: 0,
     };
     let shape = Shape {
         early_close: rng.strength(500, 500),
@@ -133,7 +141,11 @@ fn shape(rng: &mut Rng, calm: bool) -> (Faults, Shape) {
 async fn scenario(plan: Plan) -> Outcome {
     let mut rng = Rng(plan.seed);
     let calm = plan.crashes.is_some();
-    let (faults, shape) = shape(&mut rng, calm);
+    let (mut faults, mut shape) = shape(&mut rng, calm);
+    if let Some(most) = plan.watched {
+        faults.nap = rng.strength(500, 40);
+        (shape.max_receive_count, shape.two_groups, shape.poison) = (most, false, rng.chance(500));
+    }
     let world = World::new(plan.seed, faults, plan.mutant, plan.trace);
     {
         let mut state = world.state();
@@ -141,11 +153,20 @@ async fn scenario(plan: Plan) -> Outcome {
         state.sqs.locked = plan.mutant != Mutant::NoGroupLock;
         state.sqs.max_receive_count = shape.max_receive_count;
         state.crashes = plan.crashes.clone().unwrap_or_default();
+        if plan.watched.is_some() {
+            state.witness = Some(Witness::of(shape.contacts));
+            let refused = rng.strength(300, shape.messages);
+            state.hot.refused.extend((refused > 0).then(|| message_id(&thread(0), refused)));
+        }
     }
     let nemesis = tokio::spawn(nemesis(world.clone(), shape.replicas, shape.kills, shape.stops, shape.skewed));
     let mut published = publish(&world, &mut rng, &shape, calm).await;
     sleep(Duration::from_secs(if calm { 10 } else { 120 })).await;
-    world.state().faults = Faults { longest_stall: 1, ..Faults::default() };
+    {
+        let mut state = world.state();
+        state.faults = Faults { longest_stall: 1, ..Faults::default() };
+        state.hot.refused.clear();
+    }
     let mut drained = false;
     for _ in 0..PATIENCE {
         redrive(&world, &mut published);
@@ -156,9 +177,14 @@ async fn scenario(plan: Plan) -> Outcome {
         }
     }
     nemesis.abort();
+    let now = world.elapsed();
     let mut state = world.state();
+    super::witness::archived(&mut state, now);
+    let witness = state.witness.take();
     Outcome {
         violations: check(&state, &published, drained),
+        watched: witness.as_ref().map(|witness| witness.seen.clone()).unwrap_or_default(),
+        breaches: witness.map(|witness| witness.breaches).unwrap_or_default(),
         hash: state.trace.hash,
         calls: state.calls,
         sometimes: state.sometimes.clone(),
@@ -192,7 +218,7 @@ async fn publish(world: &Arc<World>, rng: &mut Rng, shape: &Shape, calm: bool) -
                 true => format!("other {contact}"),
                 false => format!("group {contact}"),
             };
-            let event = EventId::derive(&thread.key(), "message.received", &n.to_string());
+            let event = message_id(&thread, n);
             published.threads[contact as usize].push(event);
             if shape.two_groups {
                 published.again.insert(event);
@@ -204,7 +230,7 @@ async fn publish(world: &Arc<World>, rng: &mut Rng, shape: &Shape, calm: bool) -
             }
             if shape.resend && rng.chance(150) {
                 let again = 1 + rng.below(n);
-                published.again.insert(EventId::derive(&thread.key(), "message.received", &again.to_string()));
+                published.again.insert(message_id(&thread, again));
                 send(world, &group(rng), &mut sends, message(world, &thread, again));
                 world.state().saw("a publisher sent a message again");
             }
@@ -233,6 +259,11 @@ pub fn message(world: &World, thread: &Thread, n: u64) -> String {
         },
     })
     .to_string()
+}
+
+/// The id of a thread's `n`-th message.
+pub fn message_id(thread: &Thread, n: u64) -> EventId {
+    EventId::derive(&thread.key(), "message.received", &n.to_string())
 }
 
 pub fn ending(thread: &Thread, kind: &str, n: u64) -> String {
@@ -268,6 +299,7 @@ fn redrive(world: &World, published: &mut Published) {
     let (poison, healthy): (Vec<Dead>, Vec<Dead>) = dead.into_iter().partition(|dead| is_poison(&dead.body));
     state.sqs.dead = poison;
     for letter in healthy {
+        state.hot.settle_row(&letter.message_id, at);
         state.saw("a dead letter was redriven");
         if let Some(event) = redriven(&letter.body) {
             published.again.insert(event);

@@ -17,11 +17,12 @@ use uuid::Uuid;
 
 use super::{
     mutant::Mutant,
+    witness::{self, About, Process},
     world::{Link, State, Unanswered},
 };
 
 /// SQS remembers deduplication ids and receive attempts for this long.
-const MEMORY: Duration = Duration::from_secs(300);
+pub const MEMORY: Duration = Duration::from_secs(300);
 
 /// The first sequence number: beyond 64 bits, as real ones are.
 const FIRST_SEQUENCE: u128 = 18_882_245_240_547_823_616;
@@ -34,6 +35,14 @@ pub struct SqsState {
     remembered: VecDeque<(Duration, String)>,
     attempts: BTreeMap<Uuid, Attempt>,
     pub dead: Vec<Dead>,
+    /// Messages whose copy the dead-letter queue took, and when: it drops a second one for as long as it remembers the first.
+    kept: BTreeMap<String, Duration>,
+    /// Whether a receive brings as much as it can, and not a part by chance.
+    pub full: bool,
+    /// How often the delivery that came most often did.
+    pub received_most: u32,
+    /// Calls that were made, by name; one long poll is one.
+    pub calls: BTreeMap<&'static str, u64>,
     pub visibility: Duration,
     pub max_receive_count: u32,
     /// Whether a hidden delivery holds back those behind it in its group.
@@ -42,14 +51,20 @@ pub struct SqsState {
     receipts: u64,
 }
 
+/// A message in the queue.
 #[derive(Clone, Debug)]
-struct Entry {
-    id: u64,
-    body: Arc<str>,
-    sent_at: DateTime<Utc>,
-    received: u32,
+pub struct Entry {
+    pub id: u64,
+    pub body: Arc<str>,
+    pub sent_at: DateTime<Utc>,
+    pub received: u32,
     receipt: u64,
-    hidden_until: Option<Duration>,
+    pub hidden_until: Option<Duration>,
+    /// Who received it last, and until when that counts.
+    pub holder: Option<Process>,
+    pub held_until: Duration,
+    /// For how long its holder asked to hide it last; `None` before it asked for anything.
+    pub asked: Option<Duration>,
     attributes: BTreeMap<String, String>,
 }
 
@@ -61,6 +76,7 @@ struct Attempt {
 /// A message in the dead-letter queue.
 #[derive(Clone, Debug)]
 pub struct Dead {
+    pub message_id: String,
     pub group: String,
     pub body: Arc<str>,
     pub reason: Option<DeadLetterReason>,
@@ -103,7 +119,18 @@ impl SqsState {
         self.dedup.insert(remembered.clone(), now);
         self.remembered.push_back((now, remembered));
         self.sent += 1;
-        let entry = Entry { id: self.sent, body, sent_at, received: 0, receipt: 0, hidden_until: None, attributes };
+        let entry = Entry {
+            id: self.sent,
+            body,
+            sent_at,
+            received: 0,
+            receipt: 0,
+            hidden_until: None,
+            holder: None,
+            held_until: Duration::ZERO,
+            asked: None,
+            attributes,
+        };
         self.groups.entry(group.to_owned()).or_default().push(entry);
         Some(self.sent)
     }
@@ -116,13 +143,41 @@ impl SqsState {
         self.groups.iter().map(|(group, entries)| (group, entries.len()))
     }
 
+    /// What waits in a group, in order.
+    pub fn entries(&self, group: &str) -> &[Entry] {
+        self.groups.get(group).map_or(&[], Vec::as_slice)
+    }
+
+    /// What waits in all of them.
+    pub fn all(&self) -> impl Iterator<Item = &Entry> {
+        self.groups.values().flatten()
+    }
+
+    /// Whether the dead-letter queue ever took a copy of a message.
+    pub fn was_kept(&self, id: u64) -> bool {
+        self.kept.contains_key(&id.to_string())
+    }
+
+    /// The group a message waits in.
+    pub fn group_of(&self, message_id: &str) -> Option<String> {
+        let has = |entries: &Vec<Entry>| entries.iter().any(|entry| entry.id.to_string() == message_id);
+        self.groups.iter().find(|(_, entries)| has(entries)).map(|(group, _)| group.clone())
+    }
+
     /// How long, from now, the delivery that is hidden longest stays so.
     pub fn hidden_for(&self, now: Duration) -> Duration {
         let hidden = self.groups.values().flatten().filter_map(|entry| entry.hidden_until?.checked_sub(now));
         hidden.max().unwrap_or_default()
     }
 
-    fn receive(&mut self, attempt: Uuid, first_group: usize, most: usize, now: Duration) -> Vec<Delivery> {
+    fn receive(
+        &mut self,
+        attempt: Uuid,
+        who: Process,
+        first_group: usize,
+        most: usize,
+        now: Duration,
+    ) -> Vec<Delivery> {
         self.attempts.retain(|_, past| now < past.at + MEMORY);
         if let Some(again) = self.again(attempt, now) {
             return again;
@@ -145,8 +200,10 @@ impl SqsState {
                 }
                 self.receipts += 1;
                 entry.received += 1;
+                self.received_most = self.received_most.max(entry.received);
                 entry.receipt = self.receipts;
                 entry.hidden_until = Some(now + visibility);
+                (entry.holder, entry.held_until, entry.asked) = (Some(who), now + visibility, None);
                 deliveries.push((group.clone(), entry.id, entry.receipt));
             }
         }
@@ -170,6 +227,7 @@ impl SqsState {
         for (group, id, _) in &taken {
             let entry = self.groups.get_mut(group)?.iter_mut().find(|entry| entry.id == *id)?;
             entry.hidden_until = Some(now + visibility);
+            entry.held_until = now + visibility;
         }
         Some(taken.iter().filter_map(|(group, id, _)| self.delivery(group, *id)).collect())
     }
@@ -185,7 +243,8 @@ impl SqsState {
         }
         while entries.first().is_some_and(|head| head.hidden_until.is_none() && head.received >= most) {
             let entry = entries.remove(0);
-            self.dead.push(Dead { group: group.to_owned(), body: entry.body, reason: None });
+            let message_id = entry.id.to_string();
+            self.dead.push(Dead { message_id, group: group.to_owned(), body: entry.body, reason: None });
         }
     }
 
@@ -227,7 +286,24 @@ impl SqsState {
             return Err(QueueError::LeaseLost);
         }
         entry.hidden_until = (!time.is_zero()).then(|| now + time);
+        (entry.held_until, entry.asked) = (now + time, Some(time));
         Ok(())
+    }
+
+    /// The message of a receipt that still counts.
+    fn good(&self, wanted: &Receipt, now: Duration) -> Option<(String, u64)> {
+        let (group, place) = self.find(wanted)?;
+        let entry = &self.groups.get(&group)?[place];
+        receipt_matches(entry, wanted, now).then_some((group, entry.id))
+    }
+
+    /// Whether the dead-letter queue takes a copy: not a second time while it remembers the first.
+    fn keeps(&mut self, message_id: &str, now: Duration) -> bool {
+        let remembered = self.kept.get(message_id).is_some_and(|at| now < *at + MEMORY);
+        if !remembered {
+            self.kept.insert(message_id.to_owned(), now);
+        }
+        !remembered
     }
 
     fn find(&self, wanted: &Receipt) -> Option<(String, usize)> {
@@ -258,20 +334,28 @@ fn unavailable(_: Unanswered) -> QueueError {
 impl Queue for ModelQueue {
     async fn receive(&self, attempt: Uuid, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
         let until = Instant::now() + wait;
+        self.counts("receive");
+        let who = (self.0.who, self.0.life);
         loop {
             let sent = self.0.world.sent.notified();
             let received = self.0.io("receive", true, move |state: &mut State, now| {
                 let (first, most) = (state.rng.next() as usize, 1 + state.rng.below(BATCH as u64) as usize);
                 let dead = state.sqs.dead.len();
-                let received = state.sqs.receive(attempt, first, most, now);
-                if state.sqs.dead.len() > dead {
+                let most = if state.sqs.full { BATCH } else { most };
+                let mut received = state.sqs.receive(attempt, who, first, most, now);
+                for moved in state.sqs.dead.split_off(dead) {
                     state.saw("a delivery was moved to the dead-letter queue");
+                    witness::died(state, &moved.message_id, &moved.group, &moved.body, None, now);
+                    state.sqs.dead.push(moved);
                 }
                 if state.mutant == Mutant::AckFirst {
-                    received.iter().for_each(|delivery| drop(state.sqs.delete(&delivery.receipt, now)));
+                    received.iter().for_each(|delivery| drop(delete(state, &delivery.receipt, now)));
                 }
-                for delivery in &received {
+                for delivery in &mut received {
                     state.detail(|| format!(" {}x{}", delivery.message_id, delivery.receive_count));
+                    if state.mutant == Mutant::SplitGroups {
+                        delivery.group_id = format!("{}~{}", delivery.group_id, delivery.sequence.0 % 2);
+                    }
                 }
                 received
             });
@@ -286,19 +370,26 @@ impl Queue for ModelQueue {
 
     async fn delete(&self, receipts: Vec<Receipt>) -> Vec<Result<(), QueueError>> {
         let asked = receipts.len();
+        self.counts("delete");
+        let groups = receipts.iter().map(group_of).map(About::Group).collect();
+        let _doing = self.0.doing("delete", |_| groups);
         let deleted = self.0.io("delete", true, move |state: &mut State, now| {
             state.detail(|| format!(" {}", named(receipts.iter())));
-            receipts.iter().map(|receipt| partial(state).and_then(|()| state.sqs.delete(receipt, now))).collect()
+            receipts.iter().map(|receipt| partial(state).and_then(|()| delete(state, receipt, now))).collect()
         });
         deleted.await.unwrap_or_else(|failure| vec![Err(unavailable(failure)); asked])
     }
 
     async fn hide(&self, receipts: Vec<(Receipt, Duration)>) -> Vec<Result<(), QueueError>> {
         let asked = receipts.len();
+        self.counts("hide");
         let hidden = self.0.io("hide", true, move |state: &mut State, now| {
             receipts
                 .iter()
-                .map(|(receipt, time)| partial(state).and_then(|()| state.sqs.hide(receipt, *time, now)))
+                .map(|(receipt, time)| match state.mutant {
+                    Mutant::NoRelease if time.is_zero() => Ok(()),
+                    _ => partial(state).and_then(|()| state.sqs.hide(receipt, *time, now)),
+                })
                 .collect()
         });
         hidden.await.unwrap_or_else(|failure| vec![Err(unavailable(failure)); asked])
@@ -306,6 +397,7 @@ impl Queue for ModelQueue {
 
     async fn send(&self, command: Command) -> Result<(), QueueError> {
         let world = self.0.world.clone();
+        self.counts("send");
         let sent = self.0.io("send", true, move |state: &mut State, now| {
             let sent_at = world.server_time();
             let Command { group_id, dedup_id, body, attributes } = &command;
@@ -318,14 +410,39 @@ impl Queue for ModelQueue {
     }
 
     async fn dead_letter(&self, delivery: &Delivery, reason: &DeadLetterReason) -> Result<(), QueueError> {
-        let dead = Dead { group: delivery.group_id.clone(), body: delivery.body.clone(), reason: Some(reason.clone()) };
-        let kept = self.0.io("dead_letter", true, move |state: &mut State, _| {
-            if state.mutant != Mutant::RejectForgets {
-                state.sqs.dead.push(dead);
+        let (group, body) = (group_of(&delivery.receipt), delivery.body.clone());
+        let (message_id, reason) = (delivery.message_id.clone(), Some(reason.clone()));
+        let dead = Dead { message_id, group: group.clone(), body, reason };
+        self.counts("dead_letter");
+        let _doing = self.0.doing("dead_letter", |_| vec![About::Group(group)]);
+        let kept = self.0.io("dead_letter", true, move |state: &mut State, now| {
+            if state.mutant == Mutant::RejectForgets || !state.sqs.keeps(&dead.message_id, now) {
+                return;
             }
+            state.detail(|| format!(" {}", dead.message_id));
+            witness::died(state, &dead.message_id, &dead.group, &dead.body, dead.reason.as_ref(), now);
+            state.sqs.dead.push(dead);
         });
         kept.await.map_err(unavailable)
     }
+}
+
+impl ModelQueue {
+    fn counts(&self, call: &'static str) {
+        *self.0.world.state().sqs.calls.entry(call).or_default() += 1;
+    }
+}
+
+fn delete(state: &mut State, receipt: &Receipt, now: Duration) -> Result<(), QueueError> {
+    if let Some((group, id)) = state.sqs.good(receipt, now) {
+        witness::deletes(state, &group, id, now);
+    }
+    state.sqs.delete(receipt, now)
+}
+
+/// The group of a receipt, whatever its delivery was told.
+fn group_of(receipt: &Receipt) -> String {
+    receipt.0.split('\0').next().unwrap_or_default().to_owned()
 }
 
 /// The messages of some receipts, for the trace.

@@ -16,7 +16,14 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{archive::ArchiveState, hot::HotState, mutant::Mutant, rng::Rng, sqs::SqsState};
+use super::{
+    archive::ArchiveState,
+    hot::HotState,
+    mutant::Mutant,
+    rng::Rng,
+    sqs::SqsState,
+    witness::{About, Call, Witness},
+};
 
 /// How long a caller waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -42,6 +49,8 @@ pub struct Faults {
     pub hot_stall: u64,
     /// Longest stall, in milliseconds.
     pub longest_stall: u64,
+    /// The caller sleeps when the answer has come, beyond its lease: suspended between two calls.
+    pub nap: u64,
 }
 
 /// Where to kill, for crash enumeration: before the n-th call leaves, or after it was applied and before its answer.
@@ -73,6 +82,14 @@ pub struct State {
     pub down: BTreeSet<&'static str>,
     /// Operations whose next answer is lost.
     pub lose_next: BTreeSet<&'static str>,
+    /// Operations whose next call never arrives.
+    pub refuse_next: BTreeSet<&'static str>,
+    /// Operations that are slow, and by how much: their callers wait for them, however long.
+    pub pace: BTreeMap<&'static str, Duration>,
+    /// Replicas that are suspended: what they send leaves, and what comes for them arrives, when they wake.
+    pub suspended: BTreeSet<u32>,
+    /// Watches the consumer's laws, when somebody asks about them.
+    pub witness: Option<Box<Witness>>,
 }
 
 /// The first digits of an id, for the trace.
@@ -116,6 +133,8 @@ impl State {
 pub struct World {
     state: Mutex<State>,
     began: Instant,
+    /// How far the world's clocks have left this machine's monotonic clock behind.
+    ahead: Mutex<Duration>,
     /// Something was sent: an idle poll may look again.
     pub sent: Notify,
     /// Somebody is doomed.
@@ -140,8 +159,13 @@ impl World {
                 trace: Trace { hash: 0xcbf2_9ce4_8422_2325, lines: trace.then(Vec::new) },
                 down: BTreeSet::new(),
                 lose_next: BTreeSet::new(),
+                refuse_next: BTreeSet::new(),
+                pace: BTreeMap::new(),
+                suspended: BTreeSet::new(),
+                witness: None,
             }),
             began: Instant::now(),
+            ahead: Mutex::default(),
             sent: Notify::new(),
             doom: Notify::new(),
         })
@@ -152,7 +176,12 @@ impl World {
     }
 
     pub fn elapsed(&self) -> Duration {
-        self.began.elapsed()
+        self.began.elapsed() + *self.ahead.lock().expect("not poisoned")
+    }
+
+    /// The machines stand still for so long: the world's time goes on, their monotonic clocks do not.
+    pub fn stands_still(&self, time: Duration) {
+        *self.ahead.lock().expect("not poisoned") += time;
     }
 
     /// The server's clock: what SQS stamps.
@@ -171,6 +200,8 @@ pub struct Unanswered;
 pub struct Link {
     pub world: Arc<World>,
     pub who: u32,
+    /// The how-manieth start of that replica this is: both name a process.
+    pub life: u64,
     /// False once killed: nothing of a dead process leaves any more.
     pub alive: Arc<AtomicBool>,
 }
@@ -190,12 +221,14 @@ impl Link {
         if plan.crash == Some(false) {
             self.die().await;
         }
+        let pace = self.world.state().pace.get(what).copied();
+        if let Some(pace) = pace {
+            sleep(pace).await;
+        }
         if plan.stall > 0 {
             sleep(Duration::from_millis(plan.stall)).await;
-            if !self.alive.load(Ordering::Relaxed) {
-                std::future::pending::<()>().await;
-            }
         }
+        self.awake().await;
         let (reply, answer) = oneshot::channel();
         let (world, who) = (self.world.clone(), self.who);
         tokio::spawn(async move {
@@ -222,10 +255,36 @@ impl Link {
             sleep(Duration::from_millis(plan.there + 1)).await;
             self.die().await;
         }
-        match timeout(PATIENCE, answer).await {
+        let answer = timeout(PATIENCE, answer).await;
+        if plan.nap > 0 {
+            sleep(Duration::from_millis(plan.nap)).await;
+        }
+        self.awake().await;
+        match answer {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) | Err(_) => Err(Unanswered),
         }
+    }
+
+    /// Waits while this process is suspended; for ever once it is dead.
+    async fn awake(&self) {
+        while self.world.state().suspended.contains(&self.who) {
+            sleep(Duration::from_millis(100)).await;
+        }
+        if !self.alive.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Tells the witness, if there is one, that this process begins a call about some threads or deliveries; and, when the
+    /// returned value is dropped, that it no longer waits for it.
+    pub fn doing(&self, what: &'static str, about: impl FnOnce(&State) -> Vec<About>) -> Option<Doing> {
+        if !self.alive.load(Ordering::Relaxed) {
+            return None;
+        }
+        let now = self.world.elapsed();
+        let number = super::witness::begins(&mut self.world.state(), || (self.who, self.life), what, about, now)?;
+        Some(Doing { world: self.world.clone(), number })
     }
 
     async fn die(&self) {
@@ -240,7 +299,7 @@ impl Link {
         let state = &mut *state;
         let call = state.calls;
         state.calls += 1;
-        let (down, lose) = (state.down.contains(what), state.lose_next.remove(what));
+        let (down, lose) = (state.down.contains(what) || state.refuse_next.remove(what), state.lose_next.remove(what));
         let (rng, faults) = (&mut state.rng, state.faults);
         let slow = if rng.chance(faults.slow) { rng.below(20_000) } else { 0 };
         let stalls = if faults.hot.contains(&what) { faults.hot_stall } else { faults.stall };
@@ -249,9 +308,13 @@ impl Link {
             true => rng.below(faults.longest_stall),
             false => 0,
         };
+        // drawn only where asked for: other worlds' seeds stay what they are
+        let naps = faults.nap > 0 && what != "receive" && rng.chance(faults.nap);
+        let nap = if naps { 20_000 + rng.below(60_000) } else { 0 };
         let throttled = if write { faults.throttled } else { 0 };
         let plan = Plan {
             stall,
+            nap,
             there: 1 + rng.below(15) + slow,
             back: 1 + rng.below(10),
             refused: rng.chance(faults.refused + throttled) || down,
@@ -275,8 +338,21 @@ impl Link {
     }
 }
 
+/// A call that its caller still waits for.
+pub struct Doing {
+    world: Arc<World>,
+    number: Call,
+}
+
+impl Drop for Doing {
+    fn drop(&mut self) {
+        super::witness::ends(&mut self.world.state(), self.number);
+    }
+}
+
 struct Plan {
     stall: u64,
+    nap: u64,
     there: u64,
     back: u64,
     refused: bool,

@@ -16,8 +16,8 @@ use uuid::Uuid;
 
 use crate::site::{Said, Site, on_a_site};
 
-const CONTACT: &str = "whatsapp:+5500123456789";
-const CLOSED: Policy = Policy {
+pub(super) const CONTACT: &str = "whatsapp:+5500123456789";
+pub(super) const CLOSED: Policy = Policy {
     grace: Duration::from_secs(30),
     idle: Duration::from_secs(1_800),
     checkpoint: Duration::from_secs(604_800),
@@ -58,13 +58,13 @@ fn message(thread: &Thread, start: DateTime<Utc>, number: usize) -> Message {
 }
 
 /// A conversation as the daemon leaves it while it is open.
-struct Talk {
-    head: Head,
-    messages: Vec<Message>,
+pub(super) struct Talk {
+    pub(super) head: Head,
+    pub(super) messages: Vec<Message>,
 }
 
 impl Talk {
-    fn of(number: usize, messages: usize) -> Self {
+    pub(super) fn of(number: usize, messages: usize) -> Self {
         // PostgreSQL keeps microseconds
         let start = DateTime::from_timestamp_micros((SystemClock.now() - TimeDelta::minutes(10)).timestamp_micros());
         let (thread, start) = (thread(number), start.expect("a time"));
@@ -73,12 +73,12 @@ impl Talk {
         Self { head, messages }
     }
 
-    fn id(&self) -> ConversationId {
+    pub(super) fn id(&self) -> ConversationId {
         self.head.conversation.record().id
     }
 
     /// Writes the head, and the messages from `first` on.
-    async fn keep(&self, site: &Site, first: usize) {
+    pub(super) async fn keep(&self, site: &Site, first: usize) {
         let table = site.provisioned.table.clone();
         let hot = DynamoStore::new(site.clients.dynamodb.clone(), table, Duration::from_secs(86_400));
         let key = self.head.thread.key();
@@ -96,7 +96,7 @@ impl Talk {
     }
 
     /// Archives the messages up to `end`, and the close if there is one.
-    async fn archive(&self, site: &Site, end: usize, close: Option<&Close>) {
+    pub(super) async fn archive(&self, site: &Site, end: usize, close: Option<&Close>) {
         let record = self.head.conversation.record();
         let mut transaction = site.archive.begin().await.expect("begin");
         transaction.lock(&self.head.thread, record).await.expect("lock");
@@ -234,9 +234,10 @@ async fn a_preview_lists_what_is_due_and_no_further() {
         }
         idle.keep(&site, 0).await;
         ended.keep(&site, 0).await;
-        for (within, expected) in
-            [("1m", vec!["closes: its session ended"]), ("1h", vec!["closes: its session ended", "closes if idle"])]
-        {
+        for (within, expected) in [
+            ("1m", vec!["closes: its session ended"]),
+            ("1h", vec!["closes: its session ended", "closes if idle or too old"]),
+        ] {
             let said = site.run(&["conversations", "close", "--preview", "--within", within, "--json"]).await;
             assert_eq!(column(&said, "why"), expected, "{}", said.err);
         }

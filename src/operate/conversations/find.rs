@@ -10,7 +10,7 @@ use super::{Stores, Whereabouts, open};
 
 /// Where a conversation stands.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(in crate::operate) enum Found {
     /// Closed, in the archive.
     Archived(Box<ConversationRow>),
     /// In the hot store; and, when its messages were copied once already, in the archive.
@@ -18,7 +18,7 @@ pub(super) enum Found {
 }
 
 /// Finds it: in the archive, else in its thread, which the caller, the archive or the due index names.
-pub(super) async fn find(
+pub(in crate::operate) async fn find(
     stores: &Stores,
     id: ConversationId,
     whereabouts: &Whereabouts,
@@ -63,7 +63,7 @@ async fn in_hot_store(
 }
 
 /// The thread of an archived conversation.
-fn thread_of(row: &ConversationRow) -> Thread {
+pub(in crate::operate) fn thread_of(row: &ConversationRow) -> Thread {
     Thread {
         project: row.project.clone(),
         contact: row.contact.clone(),
@@ -84,7 +84,7 @@ impl Whereabouts {
 }
 
 /// What to say when there is no such conversation.
-pub(super) fn not_found(id: ConversationId) -> anyhow::Error {
+pub(in crate::operate) fn not_found(id: ConversationId) -> anyhow::Error {
     anyhow::anyhow!(
         "conversation {id} is neither in the archive nor among the open ones\n  \
          `conversationd conversations list` shows what there is. A conversation that closed without any message is kept \

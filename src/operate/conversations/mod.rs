@@ -1,9 +1,9 @@
 //! `conversationd conversations`: what is open, what was said, and closing by hand.
 
 mod close;
-mod find;
+pub(super) mod find;
 mod list;
-mod open;
+pub(super) mod open;
 mod show;
 mod transcript;
 mod view;
@@ -46,8 +46,8 @@ pub enum Command {
 }
 
 /// Which thread a conversation is in, for when it cannot be found by its id alone.
-#[derive(Clone, Debug, clap::Args)]
-struct Whereabouts {
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct Whereabouts {
     /// Project of the conversation's thread; with --contact and --channel it is found without searching.
     #[arg(long, requires = "contact", requires = "channel")]
     project: Option<String>,
@@ -60,26 +60,26 @@ struct Whereabouts {
 }
 
 /// Where conversations are read.
-struct Stores {
-    archive: PostgresArchive,
-    hot: DynamoStore,
+pub(super) struct Stores {
+    pub(super) archive: PostgresArchive,
+    pub(super) hot: DynamoStore,
 }
 
 impl Stores {
-    async fn build(get: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
+    pub(super) async fn build(get: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
         let (table, database) = both(TableConfig::read(get), DatabaseConfig::read(get))?;
         Ok(Self { archive: app::archive(&database)?, hot: hot(&table).await })
     }
 }
 
 /// The hot store, for reading: nothing is written here that could expire.
-async fn hot(table: &TableConfig) -> DynamoStore {
+pub(super) async fn hot(table: &TableConfig) -> DynamoStore {
     let clients = super::clients(None, table.region.clone()).await;
     DynamoStore::new(clients.dynamodb, table.name.clone(), Duration::MAX)
 }
 
 /// Both settings, or the faults of both.
-fn both<A, B>(one: Result<A, Faults>, other: Result<B, Faults>) -> Result<(A, B), Faults> {
+pub(super) fn both<A, B>(one: Result<A, Faults>, other: Result<B, Faults>) -> Result<(A, B), Faults> {
     match (one, other) {
         (Ok(one), Ok(other)) => Ok((one, other)),
         (Err(faults), Err(others)) => Err(faults.and(others)),

@@ -17,12 +17,12 @@ const PER_SHARD: usize = 20_000;
 const HEADS: usize = 100;
 
 /// Later than any due time.
-pub(super) fn any_time() -> DateTime<Utc> {
+pub(in crate::operate) fn any_time() -> DateTime<Utc> {
     now() + TimeDelta::days(400 * 366)
 }
 
 /// What is due by `until`, soonest first, as the index knows it.
-pub(super) async fn due(hot: &dyn HotStore, until: DateTime<Utc>) -> anyhow::Result<Vec<DueHead>> {
+pub(in crate::operate) async fn due(hot: &dyn HotStore, until: DateTime<Utc>) -> anyhow::Result<Vec<DueHead>> {
     let mut all = Vec::new();
     for shard in join_all((0..DUE_SHARDS).map(|shard| hot.due(shard, until, PER_SHARD))).await {
         all.extend(shard.context("the due index cannot be read; `conversationd doctor` says more")?);
@@ -32,7 +32,7 @@ pub(super) async fn due(hot: &dyn HotStore, until: DateTime<Utc>) -> anyhow::Res
 }
 
 /// The heads behind `due` that still are as the index says and that `wanted` takes, in order, `limit` at most.
-pub(super) async fn heads(
+pub(in crate::operate) async fn heads(
     hot: &dyn HotStore,
     due: &[DueHead],
     limit: usize,
@@ -55,7 +55,7 @@ pub(super) async fn heads(
 }
 
 /// The head of one thread.
-pub(super) async fn head(hot: &dyn HotStore, thread: ThreadKey) -> anyhow::Result<Option<Head>> {
+pub(in crate::operate) async fn head(hot: &dyn HotStore, thread: ThreadKey) -> anyhow::Result<Option<Head>> {
     match hot.heads(vec![thread]).await.pop() {
         Some(head) => Ok(head?),
         None => Ok(None),
@@ -63,7 +63,7 @@ pub(super) async fn head(hot: &dyn HotStore, thread: ThreadKey) -> anyhow::Resul
 }
 
 /// Whether the thread that `entry` names may be one of `project` and `contact`, as far as its key tells.
-pub(super) fn may_be(entry: &DueHead, project: Option<&str>, contact: Option<&str>) -> bool {
+pub(in crate::operate) fn may_be(entry: &DueHead, project: Option<&str>, contact: Option<&str>) -> bool {
     let Some(thread) = Thread::named_by(&entry.thread) else { return false };
     project.is_none_or(|project| thread.project == project)
         && match (contact, &thread.contact) {

@@ -42,7 +42,7 @@ struct Line<'a> {
 }
 
 /// A new file that only its owner may read.
-pub(super) fn create(path: &Path) -> anyhow::Result<File> {
+pub(in crate::operate) fn create(path: &Path) -> anyhow::Result<File> {
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     made.with_context(|| format!("{} cannot be made", path.display()))
 }
@@ -64,7 +64,7 @@ pub(super) fn write(file: &mut impl Write, letter: &Delivery, why: Option<&str>)
 }
 
 /// Makes the file and its name survive a power cut.
-pub(super) fn keep(file: &File, path: &Path) -> anyhow::Result<()> {
+pub(in crate::operate) fn keep(file: &File, path: &Path) -> anyhow::Result<()> {
     file.sync_all()?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok(File::open(folder)?.sync_all()?)

@@ -20,7 +20,7 @@ fn days(since: Option<DateTime<Utc>>) -> impl Iterator<Item = NaiveDate> {
 }
 
 /// The rows from `since` on that `wanted` takes, oldest first, `limit` at most.
-pub(super) async fn rows(
+pub(in crate::operate) async fn rows(
     index: &dyn HotStore,
     since: Option<DateTime<Utc>>,
     limit: usize,
@@ -47,6 +47,6 @@ pub(super) async fn rows(
 }
 
 /// The row of one message.
-pub(super) async fn row(index: &dyn HotStore, id: &str) -> anyhow::Result<Option<DeadLetter>> {
+pub(in crate::operate) async fn row(index: &dyn HotStore, id: &str) -> anyhow::Result<Option<DeadLetter>> {
     Ok(rows(index, None, 1, |row| row.message_id == id).await?.pop())
 }

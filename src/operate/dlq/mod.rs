@@ -2,8 +2,8 @@
 
 mod discard;
 mod edit;
-mod export;
-mod index;
+pub(super) mod export;
+pub(super) mod index;
 pub mod journal;
 mod list;
 pub mod mover;
@@ -112,7 +112,7 @@ fn state_folder(get: &dyn Fn(&str) -> Option<String>) -> PathBuf {
 }
 
 /// A group as far as it says nothing of a contact: the project in front of it.
-fn group(mask: Mask, group: &str, project: Option<&str>) -> String {
+pub(super) fn group(mask: Mask, group: &str, project: Option<&str>) -> String {
     mask.hidden(group.to_owned()).unwrap_or_else(|| match project.filter(|project| group.starts_with(project)) {
         Some(project) => format!("{project}…"),
         None => "…".to_owned(),

@@ -114,6 +114,7 @@ impl Mover {
                 return;
             }
             let name = format!("{}:{attempt}:{:?}", lock(&self.journal).run(), self.clock.now());
+            let asked = self.leases.ask(WAIT);
             let letters = match self.from.receive(Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()), WAIT).await {
                 Ok(letters) => letters,
                 Err(failure) if quiet_since.elapsed() > self.idle + Duration::from_secs(60) => {
@@ -142,7 +143,7 @@ impl Mover {
             }
             let mut groups: BTreeMap<String, Vec<Delivery>> = BTreeMap::new();
             for letter in letters {
-                self.leases.take(letter.receipt.clone());
+                self.leases.take(letter.receipt.clone(), asked);
                 groups.entry(letter.group_id.clone()).or_default().push(letter);
             }
             join_all(groups.into_values().map(|letters| self.group(letters, course))).await;

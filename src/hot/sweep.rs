@@ -1,0 +1,176 @@
+//! Going through the whole table, and deleting from it: for the operator's commands alone, outside [`HotStore`](super::HotStore).
+//!
+//! The daemon does neither (W10), and its role forbids both: `dynamodb:Scan` and `dynamodb:DeleteItem` belong to a role of
+//! the operator's own.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::{
+    DeadLetter, DynamoStore, HotError,
+    dead_letters::row_key,
+    dynamo::error,
+    item::{self, Item, PK, SK, VERSION, number, text},
+    rows,
+};
+use crate::domain::{Head, Place, Thread, ThreadKey};
+
+/// Something of a project that a sweep comes by.
+#[derive(Clone, Debug)]
+pub enum Swept {
+    /// A thread's head.
+    Head(Box<Head>),
+    /// Anything else of a thread.
+    Item(ThreadKey),
+    /// A session's row, and where the session goes on.
+    Session(ItemKey, Place),
+}
+
+/// The key of an item, for deleting it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ItemKey {
+    partition: String,
+    name: String,
+}
+
+impl ItemKey {
+    /// Whether the item is a thread's head.
+    pub fn is_head(&self) -> bool {
+        self.name == item::HEAD
+    }
+}
+
+/// One page of a sweep.
+#[derive(Clone, Debug, Default)]
+pub struct SweptPage {
+    /// What it came by.
+    pub found: Vec<Swept>,
+    /// Items looked at.
+    pub looked_at: u64,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<SweepPlace>,
+}
+
+/// A place in the table.
+#[derive(Clone, Debug)]
+pub struct SweepPlace(Item);
+
+/// What a sweep is after.
+#[derive(Clone, Debug)]
+pub enum Sought<'a> {
+    /// All heads, of one project or of all.
+    Heads(Option<&'a str>),
+    /// Heads and sessions of a project, and whatever stands under one contact.
+    Person(&'a str, &'a str),
+}
+
+impl DynamoStore {
+    /// Looks through the next megabyte of the table. Reads everything: half a read unit for every 4 KB there are.
+    ///
+    /// # Errors
+    /// The table cannot be read, or the role may not scan.
+    pub async fn sweep(&self, sought: &Sought<'_>, after: Option<SweepPlace>) -> Result<SweptPage, HotError> {
+        let scan = self.client.scan().table_name(&self.table).consistent_read(true);
+        let scan = scan.projection_expression("pk, sk, body").set_exclusive_start_key(after.map(|SweepPlace(key)| key));
+        let scan = match sought {
+            Sought::Heads(None) => scan.filter_expression("sk = :head"),
+            Sought::Heads(Some(project)) => scan
+                .filter_expression("sk = :head and begins_with(pk, :project)")
+                .expression_attribute_values(":project", text(format!("{}#", rows::escaped(project)))),
+            Sought::Person(project, contact) => {
+                let project = rows::escaped(project);
+                scan.filter_expression(
+                    "(sk = :head and begins_with(pk, :project)) or begins_with(pk, :person) or begins_with(pk, :sessions)",
+                )
+                .expression_attribute_values(":person", text(format!("{project}#{}#", rows::escaped(contact))))
+                .expression_attribute_values(":sessions", text(format!("SESSION#{project}#")))
+                .expression_attribute_values(":project", text(format!("{project}#")))
+            }
+        };
+        let got = scan.expression_attribute_values(":head", text(item::HEAD)).send().await.map_err(error)?;
+        let found = got.items().iter().filter_map(|item| swept(item).transpose()).collect::<Result<_, _>>()?;
+        let looked_at = u64::try_from(got.scanned_count()).unwrap_or_default();
+        let next = got.last_evaluated_key.filter(|key| !key.is_empty()).map(SweepPlace);
+        Ok(SweptPage { found, looked_at, next })
+    }
+
+    /// The keys of all that stands under a thread: head, messages, variables.
+    ///
+    /// # Errors
+    /// The table cannot be read.
+    pub async fn keys_of(&self, thread: &ThreadKey) -> Result<Vec<ItemKey>, HotError> {
+        let (mut keys, mut after) = (Vec::new(), None);
+        loop {
+            let query = self.client.query().table_name(&self.table).consistent_read(true);
+            let query = query.key_condition_expression("pk = :pk").projection_expression("pk, sk");
+            let query = query.expression_attribute_values(":pk", text(thread.as_str())).set_exclusive_start_key(after);
+            let got = query.send().await.map_err(error)?;
+            for item in got.items() {
+                keys.push(key_of(item)?);
+            }
+            after = got.last_evaluated_key.filter(|key| !key.is_empty());
+            if after.is_none() {
+                return Ok(keys);
+            }
+        }
+    }
+
+    /// Deletes one item. Deleting again is harmless.
+    ///
+    /// # Errors
+    /// The table cannot be written, or the role may not delete.
+    pub async fn forget(&self, key: &ItemKey) -> Result<(), HotError> {
+        self.delete(HashMap::from([(PK.to_owned(), text(&key.partition)), (SK.to_owned(), text(&key.name))])).await
+    }
+
+    /// Deletes a head if it is still the one that was read. Returns whether it was.
+    ///
+    /// # Errors
+    /// The table cannot be written, or the role may not delete.
+    pub async fn forget_head(&self, head: &Head) -> Result<bool, HotError> {
+        let delete = self.client.delete_item().table_name(&self.table);
+        let delete = delete.set_key(Some(item::head_key(&head.thread.key())));
+        let delete = delete
+            .condition_expression("#version = :read")
+            .expression_attribute_names("#version", VERSION)
+            .expression_attribute_values(":read", number(head.version));
+        use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
+        match delete.send().await {
+            Ok(_) => Ok(true),
+            Err(failure) if failure.code() == Some("ConditionalCheckFailedException") => Ok(false),
+            Err(failure) => Err(error(failure)),
+        }
+    }
+
+    /// Deletes a row of the index of dead letters.
+    ///
+    /// # Errors
+    /// The table cannot be written, or the role may not delete.
+    pub async fn forget_dead_letter(&self, letter: &DeadLetter) -> Result<(), HotError> {
+        self.delete(row_key(letter.sent_at, &letter.message_id)).await
+    }
+
+    async fn delete(&self, key: Item) -> Result<(), HotError> {
+        let delete = self.client.delete_item().table_name(&self.table).set_key(Some(key));
+        delete.send().await.map(|_| ()).map_err(error)
+    }
+}
+
+fn key_of(item: &Item) -> Result<ItemKey, HotError> {
+    Ok(ItemKey { partition: item::string(item, PK)?.to_owned(), name: item::string(item, SK)?.to_owned() })
+}
+
+/// What an item is; `None` for what belongs to no thread.
+fn swept(item: &HashMap<String, AttributeValue>) -> Result<Option<Swept>, HotError> {
+    let key = key_of(item)?;
+    if key.is_head() {
+        return Ok(Some(Swept::Head(Box::new(item::to_head(item)?))));
+    }
+    if key.partition.starts_with("SESSION#") && key.name == "MAP" {
+        let place = serde_json::from_str(item::string(item, item::BODY)?);
+        return place.map(|place| Some(Swept::Session(key, place))).map_err(|_| HotError::Unreadable("session"));
+    }
+    let thread = ThreadKey::stored(key.partition);
+    Ok(Thread::named_by(&thread).is_some().then_some(Swept::Item(thread)))
+}
