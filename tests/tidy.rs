@@ -23,7 +23,7 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
     ("handler", &["domain", "event"]),
     ("hot", &["coalesce", "domain"]),
     ("archive", &["breaker", "domain"]),
-    ("answer", &["archive", "clock", "context", "counters", "domain", "event", "hot", "queue"]),
+    ("answer", &["archive", "breaker", "clock", "context", "counters", "domain", "event", "hot", "queue"]),
     ("pipeline", &["answer", "archive", "clock", "counters", "domain", "event", "handler", "hot", "queue"]),
     ("consumer", &["breaker", "counters", "domain", "pipeline", "queue"]),
     ("requests", &["pipeline", "queue"]),

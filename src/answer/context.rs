@@ -236,7 +236,13 @@ impl Asking<'_> {
         let Some(last) = dropped.last() else { return Ok((None, caught_up)) };
         let through = last.spot();
         let lines: Vec<Line> = dropped.iter().map(line).collect();
-        let told = Told { previous: recap.map_or("", |recap| recap.text.as_str()), lines: &lines, most, counting };
+        let told = Told {
+            previous: recap.map_or("", |recap| recap.text.as_str()),
+            lines: &lines,
+            most,
+            counting,
+            until: self.until,
+        };
         let text = self.answers.summariser.summarise(&told).await?;
         let messages = recap.map_or(0, |recap| recap.messages) + dropped.len() as u64;
         let text = fit(&text, most, counting).to_owned();

@@ -33,7 +33,9 @@ impl Asking<'_> {
             return Err(Unanswered::Refused("from must come before to, by 366 days at most"));
         }
         let (project, agent) = (self.project().to_owned(), wanted.agent_id.clone());
-        let figures = self.answers.archive.figures(&Period { project, from, to, agent, grouping }).await?;
+        let replica = self.answers.replica.as_ref();
+        let reader = replica.unwrap_or(&self.answers.archive);
+        let figures = reader.figures(&Period { project, from, to, agent, grouping }).await?;
         let groups = figures.groups.into_iter().map(|(name, mut figures)| {
             figures["group"] = name.into();
             figures
@@ -42,6 +44,8 @@ impl Asking<'_> {
         let content = json!({
             "from": at(from),
             "to": at(to),
+            "as_of": figures.as_of.map(at),
+            "from_replica": replica.is_some(),
             "stats": figures.all,
             "groups": grouping.map(|_| groups.collect::<Vec<Value>>()),
             "busiest_agents": busiest.collect::<Vec<Value>>(),

@@ -11,6 +11,7 @@ mod history;
 mod links;
 mod listing;
 mod outcome;
+mod permits;
 mod state;
 mod summariser;
 
@@ -18,9 +19,10 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
+pub use permits::Permits;
 pub use summariser::{Endpoint, Summariser};
 
 use self::outcome::{Outcome, Unanswered};
@@ -57,6 +59,8 @@ pub struct Answers {
     pub list: ReplyList,
     /// The archive.
     pub archive: Arc<dyn ArchiveReader>,
+    /// A replica of it, if there is one: figures are read there.
+    pub replica: Option<Arc<dyn ArchiveReader>>,
     /// What is known of models.
     pub models: Models,
     /// Who counts a message's tokens when it is saved.
@@ -65,8 +69,8 @@ pub struct Answers {
     pub summariser: Summariser,
     /// The limits.
     pub limits: Limits,
-    /// One for each answer at once.
-    pub permits: Semaphore,
+    /// How many at once.
+    pub permits: Permits,
     /// What happened so far.
     pub counters: Arc<Counters>,
     /// For deadlines.
@@ -79,6 +83,8 @@ struct Asking<'a> {
     hot: &'a Hot,
     event: &'a Event,
     now: DateTime<Utc>,
+    /// When the answer must be there.
+    until: Instant,
     /// The group's turn, if the thread's group waits for the answer: every earlier event is seen, and the head may be written.
     turn: Option<Turn<'a>>,
 }
@@ -116,9 +122,10 @@ impl Answers {
             deadline => {
                 let left = deadline.and_then(|deadline| (deadline - now).to_std().ok());
                 let patience = left.map_or(self.limits.patience, |left| left.min(self.limits.patience));
-                let asking = Asking { answers: self, hot, event, now, turn };
+                let until = Instant::now() + patience;
+                let asking = Asking { answers: self, hot, event, now, until, turn };
                 let found = AssertUnwindSafe(asking.permitted(&request.question)).catch_unwind();
-                let found = timeout(patience, found).await;
+                let found = timeout_at(until, found).await;
                 let found = found.unwrap_or(Ok(Err(Unanswered::Late))).unwrap_or(Err(Unanswered::Fault));
                 found.unwrap_or_else(|why| self.unanswered(request, &why))
             }
@@ -129,7 +136,7 @@ impl Answers {
             dedup_id: event.id.to_string(),
             body: outcome.into_body(request, self.limits.bytes),
         };
-        match timeout(SEND, self.replies.reply(reply)).await {
+        match timeout_at(Instant::now() + SEND, self.replies.reply(reply)).await {
             Ok(Ok(())) => self.counters.replies.add(1),
             Ok(Err(failure)) => self.unsent(request, &failure.to_string()),
             Err(_) => self.unsent(request, "no answer in time"),
@@ -153,7 +160,7 @@ impl Answers {
 
 impl Asking<'_> {
     async fn permitted(&self, question: &Question) -> Result<Outcome, Unanswered> {
-        let _permit = self.answers.permits.acquire().await.map_err(|_| Unanswered::Late)?;
+        let _permit = self.answers.permits.take(question).await?;
         match question {
             Question::Context(wanted) => self.context(wanted).await,
             Question::Conversation(wanted) => self.conversation(wanted).await,

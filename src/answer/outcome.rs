@@ -45,6 +45,9 @@ pub(super) enum Unanswered {
     Archive(#[from] ArchiveError),
     #[error("it took too long")]
     Late,
+    /// All permits are out.
+    #[error("too many are being answered")]
+    Busy,
     #[error("a fault of the daemon")]
     Fault,
     /// The question is wrong.
@@ -66,6 +69,7 @@ impl Unanswered {
             Self::Hot(_) => "the hot store cannot be read now",
             Self::Archive(_) => "the archive cannot be read now",
             Self::Late => "it took too long",
+            Self::Busy => "too many questions are being answered; ask again",
             Self::Fault => "a fault of the daemon",
             Self::Refused(reason) => reason,
             Self::NotFound => "there is no such conversation",

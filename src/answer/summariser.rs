@@ -10,16 +10,22 @@ use aws_smithy_runtime_api::client::{http::HttpConnector, orchestrator::HttpRequ
 use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::outcome::Unanswered;
-use crate::context::{Counting, Line, buffer_string, extract};
+use crate::{
+    breaker::Breaker,
+    context::{Counting, Line, buffer_string, extract},
+};
 
 /// An endpoint's answer is read up to this many bytes: a summary is a thousand tokens.
 const LONGEST_ANSWER: usize = 262_144;
 
 /// Text told to a model in one call, in bytes; more is extracted first.
 const LONGEST_TOLD: usize = 262_144;
+
+/// The part of what is left of an answer's time that a model may take; the rest is for what comes behind.
+const PART: f64 = 0.8;
 
 /// What is asked of a model.
 const INSTRUCTION: &str = "Progressively summarize the lines of conversation provided, adding onto the previous summary \
@@ -36,6 +42,8 @@ pub(super) struct Told<'a> {
     pub(super) most: i64,
     /// How they are counted.
     pub(super) counting: Counting,
+    /// When the answer that needs it must be there.
+    pub(super) until: Instant,
 }
 
 /// Who summarises.
@@ -47,6 +55,10 @@ pub enum Summariser {
 }
 
 impl Summariser {
+    /// A new summary.
+    ///
+    /// # Errors
+    /// There is none, or none in time: a model has its own limit, and never more than a part of what is left for the answer.
     pub(super) async fn summarise(&self, told: &Told<'_>) -> Result<String, Unanswered> {
         match self {
             Self::Extract => Ok(extract(told.previous, told.lines, told.most, told.counting)),
@@ -62,6 +74,7 @@ pub struct Endpoint {
     model: String,
     patience: Duration,
     connector: Connector,
+    breaker: Breaker,
 }
 
 #[derive(Deserialize)]
@@ -83,15 +96,27 @@ impl Endpoint {
     /// Of `model` at `url`, the whole address of its chat completions. Connects to nothing yet; waits `patience` for an answer.
     pub fn new(url: String, key: Option<String>, model: String, patience: Duration) -> Self {
         let connector = Connector::builder().tls_provider(Provider::Rustls(CryptoMode::Ring)).build();
-        Self { url, key, model, patience, connector }
+        Self { url, key, model, patience, connector, breaker: Breaker::default() }
     }
 
     async fn ask(&self, told: &Told<'_>) -> Result<String, Unanswered> {
         let failed = Unanswered::Refused("the summariser did not answer with a summary");
-        match timeout(self.patience, self.answer(told)).await {
+        if self.breaker.admit().is_err() {
+            return Err(Unanswered::Refused(
+                "the summariser failed several times in a row and is left alone for a while",
+            ));
+        }
+        let left = told.until.saturating_duration_since(Instant::now()).mul_f64(PART);
+        let answer = timeout(self.patience.min(left), self.answer(told)).await;
+        let answer = match answer {
             Ok(answer) => answer.filter(|text| !text.trim().is_empty()).ok_or(failed),
             Err(_) => Err(Unanswered::Late),
-        }
+        };
+        match &answer {
+            Ok(_) => self.breaker.succeeded(),
+            Err(_) => self.breaker.failed(),
+        };
+        answer
     }
 
     /// Says nothing of why not: an endpoint's words may repeat what it was told.

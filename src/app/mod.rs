@@ -16,7 +16,7 @@ pub use clients::{Clients, Endpoints};
 use observers::Observers;
 
 use crate::{
-    archive::{Guarded, GuardedReader, Options, PostgresArchive},
+    archive::{Guarded, Options, PostgresArchive},
     breaker::Breaker,
     clock::{Clock, SystemClock},
     config::{Config, DatabaseConfig},
@@ -69,8 +69,8 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let inbox = Arc::new(Inbox::over(Arc::new(queue), config.delete_linger));
         let (instance, breaker) = (instance(), Arc::<Breaker>::default());
-        let reader = Arc::new(GuardedReader::by(breaker.clone(), Arc::new(archive.clone())));
-        let answers = Arc::new(answers::of(config, clients.sqs.control.clone(), reader, &counters, &clock));
+        let readers = answers::Readers::of(config)?;
+        let answers = Arc::new(answers::of(config, clients.sqs.control.clone(), readers, &counters, &clock));
         let pipeline = |inbox: Arc<Inbox>| Pipeline {
             hot: Hot::over(store.clone(), config.linger),
             archive: Arc::new(Guarded::by(breaker.clone(), Arc::new(archive.clone()))),

@@ -56,6 +56,9 @@ const FIGURES: &str = "jsonb_build_object(
         'score', round(100.0 * (count(*) filter (where c.nps >= 9) - count(*) filter (where c.nps <= 6))
             / nullif(count(c.nps), 0), 1)))";
 
+/// A replica knows what it has replayed.
+const AS_OF: &str = "select case when pg_is_in_recovery() then pg_last_xact_replay_timestamp() else now() end as as_of";
+
 /// By what figures are grouped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grouping {
@@ -89,12 +92,19 @@ pub struct Figures {
     pub groups: Vec<(Option<String>, Value)>,
     /// The agents with most conversations.
     pub busiest: Vec<(String, i64)>,
+    /// Up to when the database that was asked knows the archive: a replica lags behind. `None` when it cannot say.
+    pub as_of: Option<DateTime<Utc>>,
 }
 
 #[derive(FromRow)]
 struct Group {
     name: Option<String>,
     figures: Value,
+}
+
+#[derive(FromRow)]
+struct AsOf {
+    as_of: Option<DateTime<Utc>>,
 }
 
 #[derive(FromRow)]
@@ -125,10 +135,12 @@ impl PostgresArchive {
         within(&mut query, span);
         query.push(" and c.agent_id is not null group by 1 order by 2 desc, 1 limit ").push_bind(BUSIEST);
         let busiest: Vec<Busy> = self.rows(query).await?;
+        let as_of: Vec<AsOf> = self.rows(QueryBuilder::new(AS_OF)).await?;
         Ok(Figures {
             all: all.into_iter().next().map(|group| group.figures).unwrap_or_default(),
             groups: groups.into_iter().map(|group| (group.name, group.figures)).collect(),
             busiest: busiest.into_iter().map(|busy| (busy.agent_id, busy.conversations)).collect(),
+            as_of: as_of.first().and_then(|row| row.as_of),
         })
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use super::{
     MODELS, QUEUE_URL, REPLY_BYTES, REPLY_QUEUES, REQUEST_QUEUE_URL, REQUEST_SECONDS, REQUESTS, SUMMARY_ENDPOINT,
-    SUMMARY_KEY, SUMMARY_MODEL, Secret, TOKENIZER, reader::Reader,
+    SUMMARY_KEY, SUMMARY_MODEL, SUMMARY_SECONDS, Secret, TOKENIZER, reader::Reader,
 };
 use crate::{
     context::{Model, Models, Tokenizer, window},
@@ -41,6 +41,8 @@ pub struct EndpointConfig {
     pub key: Option<Secret>,
     /// Its name.
     pub model: String,
+    /// How long it may take.
+    pub patience: Duration,
 }
 
 impl fmt::Debug for EndpointConfig {
@@ -113,5 +115,10 @@ fn endpoint(reader: &mut Reader<'_>) -> Option<EndpointConfig> {
         reader.fault(SUMMARY_MODEL, format!("is needed with {}", SUMMARY_ENDPOINT.variable));
         String::new()
     });
-    Some(EndpointConfig { url: Secret(url), key: reader.optional(SUMMARY_KEY).map(Secret), model })
+    Some(EndpointConfig {
+        url: Secret(url),
+        key: reader.optional(SUMMARY_KEY).map(Secret),
+        model,
+        patience: reader.seconds(SUMMARY_SECONDS, 1, 60),
+    })
 }

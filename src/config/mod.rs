@@ -48,6 +48,8 @@ settings! {
     DATABASE_URL = "DATABASE_URL", "", "required", "PostgreSQL URL of the archive (secret)";
     DATABASE_SCHEMA = "CONVERSATIOND_DATABASE_SCHEMA", "", "public", "schema of the archive's tables";
     DATABASE_CONNECTIONS = "CONVERSATIOND_DATABASE_CONNECTIONS", "connections", "8", "pool size: closes that run at once";
+    READ_CONNECTIONS = "CONVERSATIOND_READ_CONNECTIONS", "connections", "4", "pool size for answers: they take none of the connections of closes";
+    READ_REPLICA = "CONVERSATIOND_READ_REPLICA_URL", "", "off", "PostgreSQL URL of a replica of the archive (secret): statistics are read there";
     RECEIPT_KEY = "CONVERSATIOND_RECEIPT_KEY", "", "none", "key that receipts of erasures are signed with (secret), 32 characters at least; `conversationd erase` alone needs it";
     SENTRY_DSN = "SENTRY_DSN", "", "off", "where errors are reported (secret); nothing personal is sent";
     LOG_FORMAT = "CONVERSATIOND_LOG_FORMAT", "", "json", "json, or pretty for people";
@@ -91,6 +93,7 @@ settings! {
     SUMMARY_ENDPOINT = "CONVERSATIOND_SUMMARY_ENDPOINT", "", "off", "URL of an OpenAI-compatible service that summarises (secret); /chat/completions is added. Without it sentences are picked";
     SUMMARY_KEY = "CONVERSATIOND_SUMMARY_KEY", "", "none", "its key (secret)";
     SUMMARY_MODEL = "CONVERSATIOND_SUMMARY_MODEL", "", "none", "its model";
+    SUMMARY_SECONDS = "CONVERSATIOND_SUMMARY_SECONDS", "seconds", "8", "how long it may take, within the answer's time; then the summary stays the previous one";
 }
 
 /// How the log looks.
@@ -122,6 +125,10 @@ pub struct DatabaseConfig {
     pub schema: Option<String>,
     /// Pool size.
     pub connections: u32,
+    /// Pool size of those who only read.
+    pub read_connections: u32,
+    /// A replica, to read statistics from.
+    pub replica: Option<Secret>,
 }
 
 /// A queue, for commands that need no more.
@@ -281,16 +288,26 @@ impl DatabaseConfig {
 
     fn read_with(reader: &mut Reader<'_>) -> Self {
         let url = reader.required(DATABASE_URL);
-        let fits = url.starts_with("postgres://") || url.starts_with("postgresql://");
-        if !(url.is_empty() || fits) {
-            reader.fault(DATABASE_URL, "must be a PostgreSQL URL: postgres://user:password@host/database".into());
+        let replica = reader.optional(READ_REPLICA);
+        for (setting, url) in [(DATABASE_URL, Some(&url)), (READ_REPLICA, replica.as_ref())] {
+            let fits =
+                |url: &String| url.is_empty() || url.starts_with("postgres://") || url.starts_with("postgresql://");
+            if !url.is_none_or(fits) {
+                reader.fault(setting, "must be a PostgreSQL URL: postgres://user:password@host/database".into());
+            }
         }
         let schema = reader.optional(DATABASE_SCHEMA);
         let plain = |name: &String| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         if schema.as_ref().is_some_and(|name| !plain(name) || name.len() > 63) {
             reader.fault(DATABASE_SCHEMA, "must be lower-case letters, digits and underscores, at most 63".into());
         }
-        Self { url: Secret(url), schema, connections: reader.number(DATABASE_CONNECTIONS, 2, 1000) }
+        Self {
+            url: Secret(url),
+            schema,
+            connections: reader.number(DATABASE_CONNECTIONS, 2, 1000),
+            read_connections: reader.number(READ_CONNECTIONS, 1, 1000),
+            replica: replica.map(Secret),
+        }
     }
 }
 

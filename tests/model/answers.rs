@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use conversationd::{
-    answer::{Answers, Limits, Summariser},
+    answer::{Answers, Limits, Permits, Summariser},
     archive::{ArchiveError, ArchiveReader, ConversationRow, Figures, LinkRow, Links, Listing, Period},
     clock::Clock,
     context::{Models, Tokenizer},
@@ -12,7 +12,6 @@ use conversationd::{
     domain::{ConversationId, Message, Record, Spot, Thread},
     queue::{QueueError, Reply, ReplyList, ReplyQueues},
 };
-use tokio::sync::Semaphore;
 
 use super::{
     archive::ArchiveState,
@@ -31,6 +30,7 @@ pub fn answers(link: &Link, counters: &Arc<Counters>, clock: &Arc<dyn Clock>) ->
         replies: Arc::new(ModelReplies(link.clone())),
         list: ReplyList::parse(LIST, INBOUND).expect("a list"),
         archive: Arc::new(ModelReader(link.clone())),
+        replica: None,
         models: Models::default(),
         tokenizer: Tokenizer::Words,
         summariser: Summariser::Extract,
@@ -39,7 +39,7 @@ pub fn answers(link: &Link, counters: &Arc<Counters>, clock: &Arc<dyn Clock>) ->
             bytes: 262_144,
             hot_ttl: Duration::from_secs(30 * 24 * 3600),
         },
-        permits: Semaphore::new(8),
+        permits: Permits::new(8),
         counters: counters.clone(),
         clock: clock.clone(),
     })
