@@ -1,79 +1,23 @@
 //! Requests and their answers through real queues, from the real stores.
 
-use std::time::Instant;
+use std::sync::Arc;
 
-use aws_sdk_sqs::{Client, types::QueueAttributeName as Attribute};
+use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName as Attribute};
+use chrono::TimeDelta;
+use conversationd::{
+    domain::{EventId, Message, Sequence},
+    hot::{HotStore, Put, Walk, Way},
+};
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
+    asker::{Asker, body, texts},
     events::{Event, Thread, ago, names},
+    proxy::{Proxy, Road},
     stack::Stack,
 };
-
-/// A story with a queue for answers.
-struct Asker {
-    stack: Stack,
-    replies: String,
-    url: String,
-}
-
-impl Asker {
-    async fn new(name: &str, settings: &[(&str, &str)]) -> Self {
-        let mut all = vec![("CONVERSATIOND_REPLY_QUEUES", "it-ask-*")];
-        all.extend_from_slice(settings);
-        let stack = Stack::with(name, &all).await;
-        let replies = format!("it-ask-{}", Uuid::now_v7().simple());
-        let made = stack.sqs().create_queue().queue_name(&replies).send().await.expect("a queue");
-        Self { stack, replies, url: made.queue_url.expect("its URL") }
-    }
-
-    /// The request as an event of its thread's group.
-    fn request(&self, thread: &Thread, name: &str, id: &str, fields: Value) -> Event {
-        let mut event: Value = serde_json::from_str(&thread.event(name, fields).body).expect("JSON");
-        event["reply_to"] = json!(self.replies);
-        event["correlation_id"] = json!(id);
-        Event::raw(thread, event.to_string())
-    }
-
-    /// Asks, handles everything, and takes the answer.
-    async fn asks(&self, thread: &Thread, name: &str, fields: Value) -> Value {
-        let id = Uuid::now_v7().to_string();
-        self.stack.publish(&[self.request(thread, name, &id, fields)]).await;
-        self.stack.settle().await;
-        self.answer(&id).await
-    }
-
-    async fn answer(&self, id: &str) -> Value {
-        answer(self.stack.sqs(), &self.url, id).await
-    }
-
-    async fn done(self) {
-        self.stack.sqs().delete_queue().queue_url(&self.url).send().await.expect("the queue goes");
-        self.stack.done().await;
-    }
-}
-
-async fn answer(sqs: &Client, url: &str, id: &str) -> Value {
-    let began = Instant::now();
-    loop {
-        let got = sqs.receive_message().queue_url(url).wait_time_seconds(1).send().await.expect("a receive");
-        for message in got.messages.unwrap_or_default() {
-            let handle = message.receipt_handle.expect("a handle");
-            sqs.delete_message().queue_url(url).receipt_handle(handle).send().await.expect("it goes");
-            let body: Value = serde_json::from_str(&message.body.expect("a body")).expect("JSON");
-            if body["correlation_id"] == id {
-                return body;
-            }
-        }
-        assert!(began.elapsed().as_secs() < 30, "no answer");
-    }
-}
-
-fn texts(answer: &Value) -> Vec<&str> {
-    let messages = answer["data"]["messages"].as_array().expect("messages");
-    messages.iter().map(|message| message["text"].as_str().expect("a text")).collect()
-}
 
 #[tokio::test]
 async fn a_request_in_the_batch_of_its_messages_is_answered_with_them() {
@@ -236,4 +180,100 @@ async fn a_request_queue_of_either_kind_is_answered_and_keeps_what_is_no_request
         asker.done().await;
         bare.done().await;
     }
+}
+
+#[tokio::test]
+async fn a_fifo_reply_queue_gets_the_askers_group_and_the_requests_id() {
+    let asker = Asker::by_fifo("fifo").await;
+    let thread = Thread::of("whatsapp:+5511999990000");
+    asker.stack.publish(&[thread.says("m1"), asker.request(&thread, "get_context", "mine", json!({}))]).await;
+    asker.stack.settle().await;
+    let reply = asker.next().await;
+    assert_eq!(texts(&body(&reply)), ["m1"]);
+    let attributes = reply.attributes.as_ref().expect("attributes");
+    assert_eq!(attributes[&MessageSystemAttributeName::MessageGroupId], "mine");
+    let id = EventId::derive(&thread.key(), "get_context", "mine").to_string();
+    assert_eq!(attributes[&MessageSystemAttributeName::MessageDeduplicationId], id);
+    asker.done().await;
+}
+
+#[tokio::test]
+async fn statistics_come_from_the_replica_that_a_setting_names_and_everything_else_does_not() {
+    let replica = Proxy::to_database().await;
+    let asker = Asker::new("replica", &[("CONVERSATIOND_READ_REPLICA_URL", &replica.url)]).await;
+    let thread = Thread::of("whatsapp:+5511999990000");
+    asker.stack.publish(&[thread.says("m1"), thread.close()]).await;
+    asker.stack.settle().await;
+    let stats = asker.asks(&thread, "get_stats", json!({})).await;
+    assert_eq!((&stats["data"]["stats"]["conversations"], &stats["data"]["from_replica"]), (&json!(1), &json!(true)));
+    assert!(stats["data"]["as_of"].is_string(), "{stats}");
+    replica.set(Road::Cut);
+    let stats = asker.asks(&thread, "get_stats", json!({})).await;
+    assert_eq!((&stats["status"], &stats["reason"]), (&json!("error"), &json!("the archive cannot be read now")));
+    let context = asker.asks(&thread, "get_context", json!({})).await;
+    assert_eq!((texts(&context), &context["data"]["receipt"]["archive_read"]), (vec!["m1"], &json!(true)));
+    asker.done().await;
+}
+
+/// Messages of the long conversation. Ten times as many are asked for on the models (tests/requests): the emulated table looks
+/// at every item of a thread for each query.
+const MANY: u64 = 5_000;
+
+/// Fills the open conversation of `thread`, behind the daemon's back, until it has [`MANY`] messages.
+async fn fill(stack: &Stack, thread: &Thread) {
+    let (hot, head) = (stack.hot(), stack.head(thread).await.expect("a head"));
+    let conversation = head.conversation.record().id;
+    let walk = Walk { thread: thread.key(), conversation, from: None, way: Way::Forward, most: 1 };
+    let first = hot.walk(&walk).await.expect("a walk").messages.remove(0);
+    let put = |n: u64| {
+        let message = Message {
+            event_id: EventId::derive(&thread.key(), "message.received", &format!("filled {n}")),
+            occurred_at: first.occurred_at + TimeDelta::milliseconds(n as i64),
+            sequence: Sequence(first.sequence.0 + u128::from(n)),
+            text: format!("message number {n}"),
+            tokens: None,
+            ..first.clone()
+        };
+        Put { thread: thread.key(), conversation, message: Arc::new(message) }
+    };
+    let numbers: Vec<u64> = (1..MANY).collect();
+    let batches = stream::iter(numbers.chunks(25).map(|batch| batch.iter().copied().map(put).collect()));
+    let written = batches.map(|batch| hot.put_messages(batch)).buffer_unordered(8);
+    let failed = written.filter(|batch| std::future::ready(batch.iter().any(Result::is_err)));
+    assert_eq!(failed.count().await, 0, "messages that were not put");
+}
+
+#[tokio::test]
+async fn a_long_conversation_is_answered_with_a_few_reads() {
+    let asker = Asker::new("long", &[("CONVERSATIOND_REQUEST_SECONDS", "60")]).await;
+    let thread = Thread::of("whatsapp:+5511999990000");
+    asker.stack.publish(&[thread.says("the first")]).await;
+    asker.stack.settle().await;
+    fill(&asker.stack, &thread).await;
+    let last = format!("message number {}", MANY - 1);
+    let none = asker.asks(&thread, "get_state", json!({})).await;
+    assert_eq!(none["status"], json!("ok"), "{none}");
+    // the head; a page of 200; pages of 1,000 until the budget or the reply is full, each a query or two
+    for (wanted, most_calls, least_told) in [
+        (json!({"max_tokens": 50}), 2, 4),
+        (json!({"window": "8k"}), 4, 600),
+        (json!({"max_tokens": 100_000_000}), 6, 1_000),
+    ] {
+        asker.stack.publish(&[asker.request(&thread, "get_context", &wanted.to_string(), wanted.clone())]).await;
+        let before = asker.stack.app.counters.dynamodb_calls.get();
+        while asker.waiting().await == 0 {
+            asker.stack.app.consumer.poll_once().await.expect("a poll");
+        }
+        let calls = asker.stack.app.counters.dynamodb_calls.get() - before;
+        let context = asker.answer(&wanted.to_string()).await;
+        let told = texts(&context);
+        assert!(told.len() >= least_told, "{wanted}: {}", told.len());
+        assert_eq!(told.last(), Some(&last.as_str()));
+        assert_eq!(context["data"]["receipt"]["dropped_is_lower_bound"], json!(true));
+        assert!(calls <= most_calls, "{wanted}: {calls} calls to DynamoDB for {} messages", told.len());
+    }
+    let id = asker.stack.head(&thread).await.expect("a head").conversation.record().id;
+    let page = asker.asks(&thread, "get_conversation", json!({"conversation_id": id, "limit": 10})).await;
+    assert_eq!(texts(&page)[..2], ["the first", "message number 1"]);
+    asker.done().await;
 }
