@@ -171,6 +171,15 @@ fn instance() -> Uuid {
     Uuid::new_v4()
 }
 
+/// The replica that `database` names, to read from; the archive itself if it names none.
+///
+/// # Errors
+/// The URL cannot be used.
+pub fn replica(database: &DatabaseConfig) -> anyhow::Result<PostgresArchive> {
+    let url = database.replica.as_ref().unwrap_or(&database.url);
+    archive(&DatabaseConfig { url: url.clone(), ..database.clone() })
+}
+
 /// The archive that `database` names.
 ///
 /// # Errors

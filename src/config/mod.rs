@@ -11,7 +11,7 @@ use std::{path::PathBuf, time::Duration};
 
 use crate::{consumer::Limits, domain::Policy};
 
-pub use answers::{AnswerConfig, EndpointConfig};
+pub use answers::{AnswerConfig, AskConfig, EndpointConfig};
 pub use metrics::{HealthConfig, MetricsConfig, PushConfig};
 use reader::Reader;
 pub use reader::{Fault, Faults, Secret};
