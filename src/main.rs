@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use conversationd::{
     app::App,
-    config::{self, AskConfig, Config, DatabaseConfig, Faults, HealthConfig, LogConfig, QueueConfig, SETTINGS},
+    config::{
+        self, AskConfig, Config, DatabaseConfig, Faults, HealthConfig, LogConfig, QueueConfig, SETTINGS, TableConfig,
+    },
     operate, telemetry,
 };
 
@@ -74,6 +76,14 @@ enum Command {
     /// Everything that changes something is a dry run unless --yes. Groups and bodies are masked unless --reveal.
     #[command(subcommand)]
     Dlq(operate::dlq::Command),
+    /// Stop consuming, in all replicas.
+    ///
+    /// They go on living: they receive nothing, begin nothing, charge nobody, and keep what they have in hand. Needs
+    /// DYNAMODB_MESSAGE_TABLE only.
+    #[command(after_help = "Example:\n  conversationd pause --reason 'the archive moves house'")]
+    Pause(operate::pause::Arguments),
+    /// Consume again, in all replicas.
+    Resume,
     /// Check that the archive still holds what its rows say: counts, tokens, content hashes, statistics.
     ///
     /// Computes them again from the messages. Changes nothing. Exit code 1 when anything differs.
@@ -157,6 +167,8 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Projects(command) => return operate::projects::run(&command, environment).await,
         Command::Dlq(command) => return operate::dlq::run(&command, environment).await,
+        Command::Pause(arguments) => return operate::pause::pause(&arguments, &TableConfig::read(environment)?).await,
+        Command::Resume => return operate::pause::resume(&TableConfig::read(environment)?).await,
         Command::Verify(arguments) => {
             return operate::verify::run(&arguments, &DatabaseConfig::read(environment)?).await;
         }

@@ -88,7 +88,8 @@ impl App {
             Requests::new(pipeline, wait, config.answers.at_once, drain, instance)
         });
         Ok(Self {
-            consumer: Consumer::new(Arc::new(pipeline(inbox.clone())), config.limits, instance),
+            consumer: Consumer::new(Arc::new(pipeline(inbox.clone())), config.limits, instance)
+                .parking(config.park.clone()),
             requests,
             timer: Timer::new(store, inbox, clock.clone(), counters.clone()),
             archive,
