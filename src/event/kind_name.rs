@@ -4,7 +4,7 @@ use super::Kind;
 use crate::domain::{Direction, RatingKind};
 
 impl Kind {
-    /// The names of all events.
+    /// The names of all events that change something; requests have names of their own.
     pub const NAMES: [&'static str; 14] = [
         "message.received",
         "message.sent",
@@ -43,6 +43,7 @@ impl Kind {
             Self::ProjectUpdated(_) => "project.updated",
             Self::ContactErase => "contact.erase",
             Self::Due(_) => "due",
+            Self::Request(request) => request.name(),
         }
     }
 }
