@@ -155,7 +155,13 @@ async fn main() -> ExitCode {
 async fn command(command: Command) -> anyhow::Result<ExitCode> {
     let environment = &config::environment;
     match command {
-        Command::Run => App::build(&Config::read(environment)?).await?.run().await?,
+        Command::Run => {
+            let config = Config::read(environment)?;
+            for variable in config::unknown_settings() {
+                tracing::warn!(variable, "no setting is called so: see `conversationd run --help`");
+            }
+            App::build(&config).await?.run().await?;
+        }
         Command::Provision(arguments) => operate::provision::run(&arguments).await?,
         Command::Migrate => operate::migrate::run(&DatabaseConfig::read(environment)?).await?,
         Command::Publish(arguments) => {
