@@ -20,9 +20,12 @@ pub mod handler;
 
 pub mod archive;
 pub mod hot;
+pub mod outbox;
+pub mod sink;
 
 pub mod consumer;
 pub mod pipeline;
+pub mod relay;
 pub mod timer;
 
 pub mod operate;

@@ -65,6 +65,11 @@ enum Command {
     /// Everything that changes something is a dry run unless --yes. Groups and bodies are masked unless --reveal.
     #[command(subcommand)]
     Dlq(operate::dlq::Command),
+    /// Look at what outside systems are told: sinks, what waits, what was given up; and the ways on.
+    ///
+    /// Everything that changes dispatches is a dry run unless --yes. Contents are hidden unless --reveal.
+    #[command(subcommand)]
+    Outbox(operate::outbox::Command),
     /// Stop consuming, in all replicas.
     ///
     /// They go on living: they receive nothing, begin nothing, charge nobody, and keep what they have in hand. Needs
@@ -171,6 +176,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(arguments) => return operate::explain::run(&arguments, environment).await,
         Command::Projects(command) => return operate::projects::run(&command, environment).await,
         Command::Dlq(command) => return operate::dlq::run(&command, environment).await,
+        Command::Outbox(command) => return operate::outbox::run(&command, environment).await,
         Command::Pause(arguments) => return operate::pause::pause(&arguments, &TableConfig::read(environment)?).await,
         Command::Resume => return operate::pause::resume(&TableConfig::read(environment)?).await,
         Command::Verify(arguments) => {

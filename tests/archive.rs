@@ -13,6 +13,8 @@ mod life;
 mod partition;
 #[path = "archive/statistics.rs"]
 mod statistics;
+#[path = "archive/telling.rs"]
+mod telling;
 
 use conversationd::archive::{Archive, Filter};
 use conversationd::domain::{Close, CloseReason, Stretch};

@@ -2,6 +2,7 @@
 
 mod clients;
 mod observers;
+mod outlets;
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,6 +14,7 @@ use uuid::Uuid;
 
 pub use clients::{Clients, Endpoints};
 use observers::Observers;
+pub use outlets::outbox;
 
 use crate::{
     archive::{Guarded, Options, PostgresArchive},
@@ -24,6 +26,7 @@ use crate::{
     hot::{DynamoStore, Hot},
     pipeline::Pipeline,
     queue::{Inbox, Leases, SqsQueue},
+    relay::Relay,
     timer::Timer,
 };
 
@@ -36,6 +39,8 @@ pub struct App {
     pub consumer: Consumer,
     /// The timer.
     pub timer: Timer,
+    /// The outbound loop; none without a sinks file.
+    pub relay: Option<Arc<Relay>>,
     /// The archive.
     pub archive: PostgresArchive,
     /// What happened so far.
@@ -74,7 +79,15 @@ impl App {
             counters: counters.clone(),
             clock: clock.clone(),
         });
+        let relay = match &config.sinks {
+            Some(sinks) => {
+                let outbox = outbox(&config.database)?;
+                Some(Arc::new(outlets::relay(sinks, outbox, &clients.sqs.control, &clock, &counters)))
+            }
+            None => None,
+        };
         Ok(Self {
+            relay,
             consumer: Consumer::new(pipeline, config.limits, instance).parking(config.park.clone()),
             timer: Timer::new(store, inbox, clock.clone(), counters.clone()),
             archive,
@@ -121,11 +134,18 @@ impl App {
                 loops_ended.cancel();
             },
             self.timer.run(self.period, stop.drain.clone()),
+            self.relay(stop.drain.clone()),
             self.log_totals(stop.drain.clone()),
         );
         self.totals("totals at the end");
         observed.end().await;
         Ok(())
+    }
+
+    async fn relay(&self, stop: CancellationToken) {
+        if let Some(relay) = &self.relay {
+            relay.clone().run(stop).await;
+        }
     }
 
     async fn log_totals(&self, stop: CancellationToken) {

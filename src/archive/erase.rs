@@ -12,7 +12,8 @@ use uuid::Uuid;
 use super::hold::no_more_holds;
 use super::session::{Session, within};
 use super::{ArchiveError, PostgresArchive};
-use crate::domain::Thread;
+use crate::domain::{Notice, Thread};
+use crate::outbox;
 
 /// What stands of a person, or was erased of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -126,14 +127,10 @@ impl PostgresArchive {
             crm_links: crm_links.unsigned_abs(),
             notices: 0,
         };
-        if has_notices(patience, connection).await? {
-            const NOTICES: &str = "
-                select count(*) from outbox_notice n join conversation c on c.id = n.conversation_id
-                where c.project = $1 and c.contact = $2";
-            let query = sqlx::query_scalar(NOTICES).bind(project).bind(contact);
-            let notices: i64 = within(patience, query.fetch_one(connection)).await?;
-            traces.notices = notices.unsigned_abs();
-        }
+        const CONVERSATIONS: &str = "select id from conversation where project = $1 and contact = $2";
+        let query = sqlx::query_scalar(CONVERSATIONS).bind(project).bind(contact);
+        let ids: Vec<Uuid> = within(patience, query.fetch_all(&mut *connection)).await?;
+        traces.notices = within(patience, outbox::told_of(connection, &ids, lane(project, contact))).await?;
         session.give_back();
         Ok(traces)
     }
@@ -369,16 +366,14 @@ async fn forget(
         let query = sqlx::query(sql).bind(ids).bind(project).bind(contact);
         *count = within(patience, query.execute(&mut *connection)).await?.rows_affected();
     }
-    if has_notices(patience, connection).await? {
-        // what was not sent yet is sent without what it said
-        const NOTICES: &str = "update outbox_notice set content = '{\"erased\": true}' where conversation_id = any($1)";
-        erased.notices = within(patience, sqlx::query(NOTICES).bind(ids).execute(connection)).await?.rows_affected();
-    }
+    let told = outbox::erase(connection, ids, lane(project, contact), "the contact was erased");
+    erased.notices = within(patience, told).await?;
     Ok(erased)
 }
 
-/// Whether there is an outbox.
-async fn has_notices(patience: Duration, connection: &mut PgConnection) -> Result<bool, ArchiveError> {
-    let query = sqlx::query_scalar("select to_regclass('outbox_notice') is not null");
-    within(patience, query.fetch_one(connection)).await
+/// The lane of what was told of a person; none for nobody.
+fn lane(project: &str, contact: &str) -> Option<Uuid> {
+    let thread =
+        Thread { project: project.to_owned(), contact: Some(contact.to_owned()), channel: None, conversation: None };
+    (!contact.is_empty()).then(|| Notice::contact_lane(&thread))
 }

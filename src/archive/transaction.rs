@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::columns::{self, to_the_microsecond};
 use super::session::{Session, within};
+use super::telling::Telling;
 use super::{ArchiveError, ContentHash, Summary, Transaction, details, rating};
 use crate::domain::{Changes, Close, ConversationId, EventId, Message, Rating, Record, Thread, Variable};
 
@@ -84,6 +85,7 @@ pub(super) struct PostgresTransaction {
     inserted: ContentHash,
     /// Whose it was, when the row that is locked was erased.
     erased: Option<Thread>,
+    telling: Telling,
 }
 
 /// What a conversation adds up to, by what is stored.
@@ -99,7 +101,7 @@ struct Stored {
 impl PostgresTransaction {
     pub(super) async fn begin(mut session: Session) -> Result<Self, ArchiveError> {
         session.command("begin isolation level read committed").await?;
-        Ok(Self { session, inserted: ContentHash::default(), erased: None })
+        Ok(Self { session, inserted: ContentHash::default(), erased: None, telling: Telling::default() })
     }
 
     async fn stored(&mut self, conversation: ConversationId) -> Result<Option<Stored>, ArchiveError> {
@@ -169,6 +171,7 @@ impl Transaction for PostgresTransaction {
         within(patience, make.execute(&mut *connection)).await?;
         let erased: bool = within(patience, sqlx::query_scalar(LOCK).bind(record.id.0).fetch_one(connection)).await?;
         self.erased = erased.then(|| thread.clone());
+        self.telling.of(thread);
         Ok(())
     }
 
@@ -195,7 +198,11 @@ impl Transaction for PostgresTransaction {
         }
         let inserted: HashSet<Uuid> = inserted.into_iter().collect();
         let new = page.into_iter().filter(|message| inserted.contains(&message.event_id.0));
-        Ok(new.inspect(|message| self.inserted.push(message)).map(|message| message.event_id).collect())
+        let seen = |message: &&Message| {
+            self.inserted.push(message);
+            self.telling.inserted(message, late);
+        };
+        Ok(new.inspect(seen).map(|message| message.event_id).collect())
     }
 
     async fn rate(&mut self, thread: &Thread, record: &Record, rating: &Rating) -> Result<bool, ArchiveError> {
@@ -203,6 +210,7 @@ impl Transaction for PostgresTransaction {
         let new = rating::insert(patience, connection, thread, Some(record.id), rating).await?;
         if new {
             rating::show_latest(patience, connection, record.id).await?;
+            self.telling.rated(rating);
         }
         Ok(new)
     }
@@ -217,7 +225,9 @@ impl Transaction for PostgresTransaction {
         }
         self.remember(record.id).await?;
         let (patience, connection) = self.session.parts();
-        details::write(patience, connection, record.id, &amended, Some(changes)).await
+        details::write(patience, connection, record.id, &amended, Some(changes)).await?;
+        self.telling.amended();
+        Ok(())
     }
 
     async fn keep_variables(&mut self, record: &Record, variables: &[Variable]) -> Result<(), ArchiveError> {
@@ -248,6 +258,10 @@ impl Transaction for PostgresTransaction {
             let (patience, connection) = self.session.parts();
             within(patience, sqlx::query(KEEP_STATISTICS).bind(record.id.0).execute(connection)).await?;
         }
+        let first_close = close.filter(|_| stored.closed_at.is_none());
+        let telling = std::mem::take(&mut self.telling);
+        let (patience, connection) = self.session.parts();
+        telling.write(patience, connection, record, first_close, message_count).await?;
         self.session.command("commit").await?;
         self.session.give_back();
         Ok(Summary { message_count, content_hash, closed_at })

@@ -5,6 +5,7 @@
 mod metrics;
 mod reader;
 mod receipt;
+mod sinks;
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
@@ -14,6 +15,7 @@ pub use metrics::{HealthConfig, MetricsConfig, PushConfig};
 use reader::Reader;
 pub use reader::{Fault, Faults, Secret};
 pub use receipt::ReceiptConfig;
+pub use sinks::{AlertRules, DatalakeNames, EgressConfig, QueueShape, SecretRef, SinkConfig, SinksConfig, Target};
 
 /// One setting, as `--help` and the README show it.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +82,7 @@ settings! {
     OTLP_INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL", "milliseconds", "60000", "how often metrics are pushed";
     SERVICE_NAME = "OTEL_SERVICE_NAME", "", "conversationd", "who pushes, as its metrics say";
     RESOURCE = "OTEL_RESOURCE_ATTRIBUTES", "", "none", "more about who pushes: name=value,name=value";
+    SINKS_FILE = "CONVERSATIOND_SINKS_FILE", "", "off", "TOML file of the outside systems that are told what happens; infra/sinks.example.toml shows all of it";
 }
 
 /// How the log looks.
@@ -168,6 +171,8 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// Where the daemon writes how it is.
     pub health_file: Option<PathBuf>,
+    /// Outside systems that are told what happens; none without a file.
+    pub sinks: Option<SinksConfig>,
 }
 
 /// SQS keeps a message for at most this long, in the queue and in the dead-letter queue each.
@@ -340,6 +345,7 @@ impl Config {
             delete_linger: Duration::from_millis(reader.number(DELETE_LINGER, 0, 1000)),
             metrics: MetricsConfig::read_with(&mut reader),
             health_file: reader.optional(HEALTH_FILE).map(PathBuf::from),
+            sinks: SinksConfig::read_with(&mut reader),
         };
         config.cross_check(&mut reader);
         reader.end(config)

@@ -7,6 +7,7 @@ mod conversation;
 mod details;
 mod ids;
 mod message;
+mod notice;
 mod policy;
 mod rating;
 mod variable;
@@ -17,6 +18,7 @@ pub use conversation::{
 pub use details::{Changes, Details, TooMuch, Window};
 pub use ids::{ConversationId, EventId, Place, Sequence, Thread, ThreadKey};
 pub use message::{Attachment, Direction, Message, SenderType};
+pub use notice::{Notice, NoticeId, NoticeKind};
 pub use policy::{Policy, ProjectSettings, next_midnight};
 pub use rating::{Rating, RatingKind};
 pub use variable::Variable;

@@ -11,6 +11,7 @@ pub mod export;
 pub mod health;
 pub mod hold;
 pub mod migrate;
+pub mod outbox;
 pub mod pause;
 pub mod projects;
 pub mod provision;
