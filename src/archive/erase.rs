@@ -210,7 +210,8 @@ impl PostgresArchive {
         Ok(erased)
     }
 
-    /// Deletes a person's links to customer records that belong to no conversation of theirs. Returns how many.
+    /// Deletes a person's links to customer records that belong to no conversation of theirs, and takes back what was told of
+    /// them. Returns how many links.
     ///
     /// # Errors
     ///
@@ -222,7 +223,9 @@ impl PostgresArchive {
               and not exists (select 1 from conversation c where c.id = l.conversation_id and c.contact = $2)";
         let mut session = self.begin_erasing(project, contact).await?;
         let (patience, connection) = session.parts();
-        let deleted = within(patience, sqlx::query(LONE).bind(project).bind(contact).execute(connection)).await?;
+        let deleted = within(patience, sqlx::query(LONE).bind(project).bind(contact).execute(&mut *connection)).await?;
+        let told = outbox::erase(connection, &[], lane(project, contact), "the contact was erased");
+        within(patience, told).await?;
         session.command("commit").await?;
         session.give_back();
         Ok(deleted.rows_affected())
