@@ -204,7 +204,9 @@ fn every_file_of_src_is_part_of_the_crate() {
                 _ => (stem, file.parent().expect("a folder")),
             };
             let declared = format!("mod {name};");
-            !text.iter().any(|(other, text)| other.parent() == Some(parent) && text.contains(&declared))
+            // declared beside it, or, of a folder, in the file of the folder's name
+            let beside = |other: &PathBuf| other.parent() == Some(parent) || **other == parent.with_extension("rs");
+            !text.iter().any(|(other, text)| beside(other) && text.contains(&declared))
         })
         .collect();
     assert!(dead.is_empty(), "{dead:?}");
