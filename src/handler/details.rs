@@ -8,7 +8,7 @@ use crate::{
 
 pub(super) fn handle(seen: &Seen, open: Option<(&Head, &Open)>, event: &Event, changes: &Changes) -> Decision {
     if is_older(seen, event) {
-        return amended(seen, event, changes);
+        return amended(seen, event, event.received_at, changes);
     }
     match (open, before(seen)) {
         (Some((head, open)), _) => match changed(&open.record, changes) {

@@ -138,9 +138,10 @@ fn last_but_one(seen: &Seen, event: &Event) -> Option<Stretch> {
     seen.head.as_ref()?.conversation.record().previous.filter(|_| is_older(seen, event))
 }
 
-/// What such an event changes: the one before, unless it is older than that one too.
-fn amended(seen: &Seen, event: &Event, changes: &Changes) -> Decision {
-    match last_but_one(seen, event).filter(|closed| closed.opened_received_at <= event.received_at) {
+/// What such an event about the time `at` changes: the one before, unless it speaks of one before that.
+fn amended(seen: &Seen, event: &Event, at: DateTime<Utc>, changes: &Changes) -> Decision {
+    let spoken_of = |closed: &Stretch| closed.opened_received_at <= event.received_at && closed.opened_at <= at;
+    match last_but_one(seen, event).filter(spoken_of) {
         Some(closed) => Decision::Amend(closed, Box::new(changes.clone())),
         None => Decision::Nothing("queued before this conversation opened: it spoke of an earlier one, or of none"),
     }

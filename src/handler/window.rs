@@ -36,7 +36,7 @@ pub(super) fn handle(
         return Decision::Nothing("the conversation says so already");
     }
     if is_older(seen, event) {
-        return amended(seen, event, &changes);
+        return amended(seen, event, at, &changes);
     }
     match (open, before(seen)) {
         (open, Some(closed))
