@@ -9,6 +9,8 @@ mod faults;
 mod house;
 #[path = "archive/life.rs"]
 mod life;
+#[path = "archive/partition.rs"]
+mod partition;
 #[path = "archive/statistics.rs"]
 mod statistics;
 
