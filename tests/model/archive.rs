@@ -289,7 +289,7 @@ fn commit(state: &mut State, id: ConversationId, details: Details, close: Option
     let message_count = archive.messages.iter().filter(|(of, _)| *of == id).count() as u64;
     state.detail(|| format!(" of {}: {}", short(id), said.join(" ")));
     let archive = &mut state.archive;
-    for event in written.ratings {
+    for event in written.ratings.into_iter().filter(|_| mutant != Mutant::RatingForgotten) {
         archive.ratings.entry(event).or_insert(Some(id));
     }
     if message_count == 0 && !archive.ratings.values().any(|of| *of == Some(id)) {

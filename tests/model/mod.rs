@@ -7,6 +7,7 @@
 pub mod archive;
 pub mod checker;
 pub mod hot;
+pub mod life;
 pub mod mutant;
 pub mod replica;
 pub mod rng;

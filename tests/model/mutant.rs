@@ -52,6 +52,10 @@ pub enum Mutant {
     RejectForgets,
     /// The head is closed before the archive has committed.
     CloseFirst,
+    /// A small row is written over whatever stands.
+    OlderRowWins,
+    /// A rating is not written with the conversation that has it.
+    RatingForgotten,
     /// A dead letter has no row in the index.
     NoRow,
     /// A group goes by two names: its deliveries are handled side by side.
@@ -63,7 +67,7 @@ pub enum Mutant {
 }
 
 /// Every broken rule that what stands in the stores at the end can tell of; the last ones are for the consumer's laws.
-pub const MUTANTS: [Mutant; 16] = [
+pub const MUTANTS: [Mutant; 18] = [
     Mutant::RandomKeys,
     Mutant::EventIdNotUnique,
     Mutant::NoVerify,
@@ -79,6 +83,8 @@ pub const MUTANTS: [Mutant; 16] = [
     Mutant::AckFirst,
     Mutant::RejectForgets,
     Mutant::CloseFirst,
+    Mutant::OlderRowWins,
+    Mutant::RatingForgotten,
     Mutant::NoRow,
 ];
 
