@@ -132,6 +132,7 @@ async fn all_over_again(site: &Site, person: &Talk) {
         value: Some("Maria".into()),
         expires_at: None,
         conversation: None,
+        after: None,
         carry_over: true,
         set_at: SystemClock.now(),
         sequence: Sequence(2),
