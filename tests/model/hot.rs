@@ -326,8 +326,7 @@ impl HotStore for ModelHot {
         let row = row.clone();
         let written = self.0.io("write_row", true, move |state: &mut State, _| {
             let place = (row.partition.clone(), row.name.clone());
-            let newer = state.mutant == Mutant::OlderRowWins
-                || state.hot.rows.get(&place).is_none_or(|stands| stands.rank < row.rank);
+            let newer = state.hot.rows.get(&place).is_none_or(|stands| stands.rank < row.rank);
             if newer {
                 state.hot.rows.insert(place, row);
             }
