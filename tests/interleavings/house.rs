@@ -8,6 +8,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use conversationd::{
+    clock::Clock,
     counters::Counters,
     domain::{Conversation, ConversationId, EventId, Sequence},
     event::{self, Due},
@@ -19,6 +20,7 @@ use tokio::runtime::Runtime;
 
 use super::day::delivery;
 use crate::model::{
+    answers::answers,
     archive::ModelArchive,
     hot::ModelHot,
     mutant::Mutant,
@@ -76,15 +78,18 @@ impl House {
         let _here = runtime.enter();
         let world = World::new(1, Faults { longest_stall: 1, ..Faults::default() }, Mutant::Shipped, false);
         let link = Link { world: world.clone(), who: 0, life: 0, alive: Arc::new(AtomicBool::new(true)) };
-        let clock = Arc::new(SkewedClock { world: world.clone(), ahead: TimeDelta::zero() });
+        let clock: Arc<dyn Clock> = Arc::new(SkewedClock { world: world.clone(), ahead: TimeDelta::zero() });
+        let counters = Arc::new(Counters::default());
+        let answers = answers(&link, &counters, &clock);
         let pipeline = Pipeline {
             hot: Hot::over(Arc::new(ModelHot(link.clone())), Duration::from_millis(1)),
             archive: Arc::new(ModelArchive(link.clone())),
             inbox: Arc::new(Inbox::over(Arc::new(ModelQueue(link)), Duration::from_millis(1))),
             leases: Arc::new(Leases::new(VISIBILITY, Duration::from_secs(300), clock.clone())),
             policy: POLICY,
-            counters: Arc::new(Counters::default()),
+            counters,
             clock,
+            answers,
         };
         drop(_here);
         Self { world, pipeline, runtime }
