@@ -169,6 +169,14 @@ metrics! {
         replies_lost = "conversationd.replies.lost", "{reply}";
         /// Steps of the timer: looks at what is due, and batches of commands.
         timer_steps = "conversationd.timer.steps", "{step}";
+        /// Notices that outside systems took.
+        notices_sent = "conversationd.notices.sent", "{notice}";
+        /// Attempts to tell an outside system that failed.
+        attempts_failed = "conversationd.notices.failed_attempts", "{attempt}";
+        /// Notices that were given up for one outside system.
+        notices_given_up = "conversationd.notices.given_up", "{notice}";
+        /// Attempts whose lane another replica had taken when they ended.
+        dispatch_leases_lost = "conversationd.notices.leases_lost", "{attempt}";
     }
     gauges {
         /// Deliveries held: running, or waiting for their group.

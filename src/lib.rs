@@ -22,9 +22,12 @@ pub mod handler;
 
 pub mod archive;
 pub mod hot;
+pub mod outbox;
+pub mod sink;
 
 pub mod consumer;
 pub mod pipeline;
+pub mod relay;
 pub mod requests;
 pub mod timer;
 

@@ -3,10 +3,14 @@
 
 #[path = "operate/asking.rs"]
 mod asking;
+#[path = "operate/comparing.rs"]
+mod comparing;
 #[path = "operate/conversations.rs"]
 mod conversations;
 #[path = "operate/doctor.rs"]
 mod doctor;
+#[path = "operate/erasing.rs"]
+mod erasing;
 #[path = "operate/keeping.rs"]
 mod keeping;
 #[path = "operate/publish.rs"]

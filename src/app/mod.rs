@@ -3,6 +3,7 @@
 mod answers;
 mod clients;
 mod observers;
+mod outlets;
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 pub use clients::{Clients, Endpoints};
 use observers::Observers;
+pub use outlets::outbox;
 
 use crate::{
     archive::{Guarded, Options, PostgresArchive},
@@ -25,6 +27,7 @@ use crate::{
     hot::{DynamoStore, Hot},
     pipeline::Pipeline,
     queue::{Inbox, Leases, SqsQueue},
+    relay::Relay,
     requests::Requests,
     timer::Timer,
 };
@@ -40,6 +43,8 @@ pub struct App {
     pub requests: Option<Requests>,
     /// The timer.
     pub timer: Timer,
+    /// The outbound loop; none without a sinks file.
+    pub relay: Option<Arc<Relay>>,
     /// The archive.
     pub archive: PostgresArchive,
     /// What happened so far.
@@ -87,10 +92,18 @@ impl App {
             let Limits { wait, drain, .. } = config.limits;
             Requests::new(pipeline, wait, config.answers.at_once, drain, instance)
         });
+        let relay = match &config.sinks {
+            Some(sinks) => {
+                let outbox = outbox(&config.database)?;
+                Some(Arc::new(outlets::relay(sinks, outbox, &clients.sqs.control, &clock, &counters)))
+            }
+            None => None,
+        };
         Ok(Self {
             consumer: Consumer::new(Arc::new(pipeline(inbox.clone())), config.limits, instance)
                 .parking(config.park.clone()),
             requests,
+            relay,
             timer: Timer::new(store, inbox, clock.clone(), counters.clone()),
             archive,
             observers: Observers::of(config, instance, counters.clone(), breaker, clock),
@@ -141,11 +154,18 @@ impl App {
                 }
             },
             self.timer.run(self.period, stop.drain.clone()),
+            self.relay(stop.drain.clone()),
             self.log_totals(stop.drain.clone()),
         );
         self.totals("totals at the end");
         observed.end().await;
         Ok(())
+    }
+
+    async fn relay(&self, stop: CancellationToken) {
+        if let Some(relay) = &self.relay {
+            relay.clone().run(stop).await;
+        }
     }
 
     async fn log_totals(&self, stop: CancellationToken) {

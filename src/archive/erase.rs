@@ -12,6 +12,8 @@ use uuid::Uuid;
 use super::hold::no_more_holds;
 use super::session::{Session, within};
 use super::{ArchiveError, PostgresArchive};
+use crate::domain::{Notice, Thread};
+use crate::outbox;
 
 /// What stands of a person, or was erased of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -29,7 +31,8 @@ pub struct Traces {
 }
 
 impl Traces {
-    fn add(&mut self, other: Self) {
+    /// Adds what was erased in another step.
+    pub fn add(&mut self, other: Self) {
         self.conversations += other.conversations;
         self.messages += other.messages;
         self.ratings += other.ratings;
@@ -74,6 +77,10 @@ const BLANK: &str = "
     text = '', external_id = null, contact_name = null, sender_id = null, sentiment = null, intent = null,
     entities = null, attachments = null, metadata = null";
 
+/// Condition on a message: something of it would go.
+const SAID: &str = "
+    (text <> '' or num_nonnulls(external_id, contact_name, sender_id, sentiment, intent, entities, attachments, metadata) > 0)";
+
 /// What a conversation keeps: its times, its agent, how it closed and what it was about, its scores and counts.
 const FORGET: &str = "
     update conversation
@@ -87,6 +94,12 @@ const FORGET_RATINGS: &str = "
     update rating
     set contact = null, thread = 'erased', comment = null, value = case kind when 'custom' then '' else value end
     where conversation_id = any($1) or (project = $2 and contact = $3)";
+
+/// Those given before the person asked to be erased, and brought since.
+const FORGET_OLD_RATINGS: &str = "
+    update rating
+    set contact = null, thread = 'erased', comment = null, value = case kind when 'custom' then '' else value end
+    where project = $1 and contact = $2 and answered_at <= $3";
 
 const FORGET_LINKS: &str = "delete from crm_link where conversation_id = any($1) or (project = $2 and contact = $3)";
 
@@ -114,14 +127,10 @@ impl PostgresArchive {
             crm_links: crm_links.unsigned_abs(),
             notices: 0,
         };
-        if has_notices(patience, connection).await? {
-            const NOTICES: &str = "
-                select count(*) from outbox_notice n join conversation c on c.id = n.conversation_id
-                where c.project = $1 and c.contact = $2";
-            let query = sqlx::query_scalar(NOTICES).bind(project).bind(contact);
-            let notices: i64 = within(patience, query.fetch_one(connection)).await?;
-            traces.notices = notices.unsigned_abs();
-        }
+        const CONVERSATIONS: &str = "select id from conversation where project = $1 and contact = $2";
+        let query = sqlx::query_scalar(CONVERSATIONS).bind(project).bind(contact);
+        let ids: Vec<Uuid> = within(patience, query.fetch_all(&mut *connection)).await?;
+        traces.notices = within(patience, outbox::told_of(connection, &ids, lane(project, contact))).await?;
         session.give_back();
         Ok(traces)
     }
@@ -173,10 +182,11 @@ impl PostgresArchive {
         let (patience, connection) = session.parts();
         const OLD: &str = "
             select c.id,
-                   not exists (select 1 from message m where m.conversation_id = c.id and m.occurred_at > $3)
+                   c.opened_at <= $3
+                   and not exists (select 1 from message m where m.conversation_id = c.id and m.occurred_at > $3)
+                   and not exists (select 1 from rating r where r.conversation_id = c.id and r.answered_at > $3) as whole
             from conversation c
-            where c.project = $1 and c.contact = $2 and c.closed_at is not null
-              and exists (select 1 from message m where m.conversation_id = c.id and m.occurred_at <= $3 and m.text <> '')
+            where c.project = $1 and c.contact = $2 and c.closed_at is not null and c.opened_at <= $3
             for update";
         let query = sqlx::query_as(OLD).bind(project).bind(contact).bind(asked_at);
         let found: Vec<(Uuid, bool)> = within(patience, query.fetch_all(&mut *connection)).await?;
@@ -185,9 +195,11 @@ impl PostgresArchive {
         // the person may be back: ratings and links that do not hang on those conversations are theirs of now
         let mut erased = forget(patience, connection, &whole, project, "").await?;
         let sql =
-            format!("update message set {BLANK} where conversation_id = any($1) and occurred_at <= $2 and text <> ''");
+            format!("update message set {BLANK} where conversation_id = any($1) and occurred_at <= $2 and {SAID}");
         let blanked = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(&partly).bind(asked_at);
         erased.messages += within(patience, blanked.execute(&mut *connection)).await?.rows_affected();
+        let ratings = sqlx::query(FORGET_OLD_RATINGS).bind(project).bind(contact).bind(asked_at);
+        erased.ratings += within(patience, ratings.execute(&mut *connection)).await?.rows_affected();
         const RECOUNT: &str = "
             update conversation
             set (message_count, token_count, content_hash) = (select * from conversation_content(id)), updated_at = now()
@@ -259,7 +271,7 @@ impl PostgresArchive {
         Ok(())
     }
 
-    /// Persons of `project` of whom a conversation was archived at `since` or later, in order, after the one given.
+    /// Persons of `project` of whom anything came into the archive at `since` or later, in order, after the one given.
     ///
     /// # Errors
     ///
@@ -271,12 +283,51 @@ impl PostgresArchive {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<String>, ArchiveError> {
-        let mut query = QueryBuilder::<Postgres>::new("select distinct contact from conversation where project = ");
-        query.push_bind(project.to_owned()).push(" and contact > ").push_bind(after.unwrap_or_default().to_owned());
-        query.push(" and created_at >= ").push_bind(since);
-        query.push(" order by contact limit ").push_bind(i64::from(limit));
+        let mut query = QueryBuilder::<Postgres>::new("select contact from (");
+        for (place, (table, changed)) in
+            [("conversation", "updated_at"), ("rating", "created_at"), ("crm_link", "updated_at")]
+                .into_iter()
+                .enumerate()
+        {
+            query.push(if place > 0 { " union " } else { "" });
+            query.push(format!("select contact from {table} where project = ")).push_bind(project.to_owned());
+            query.push(" and contact > ").push_bind(after.unwrap_or_default().to_owned());
+            query.push(format!(" and {changed} >= ")).push_bind(since);
+        }
+        query.push(") as person order by contact limit ").push_bind(i64::from(limit));
         let rows: Vec<(String,)> = self.rows(query).await?;
         Ok(rows.into_iter().map(|(contact,)| contact).collect())
+    }
+
+    /// The threads in which the archive knows a person.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError::Unavailable`] when the archive cannot be read now.
+    pub async fn threads_of(&self, project: &str, contact: &str) -> Result<Vec<Thread>, ArchiveError> {
+        let mut query =
+            QueryBuilder::<Postgres>::new("select distinct channel, external_id from conversation where project = ");
+        query.push_bind(project.to_owned()).push(" and contact = ").push_bind(contact.to_owned());
+        let rows: Vec<(Option<String>, Option<String>)> = self.rows(query).await?;
+        let thread = |(channel, conversation)| Thread {
+            project: project.to_owned(),
+            contact: Some(contact.to_owned()),
+            channel,
+            conversation,
+        };
+        Ok(rows.into_iter().map(thread).collect())
+    }
+
+    /// The receipt of an erasure that was done, and its signature, as stored.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError::Unavailable`] when the archive cannot be read now.
+    pub async fn receipt(&self, id: Uuid) -> Result<Option<(Value, String)>, ArchiveError> {
+        let mut query =
+            QueryBuilder::<Postgres>::new("select receipt, signature from erasure where done_at is not null and id = ");
+        query.push_bind(id);
+        Ok(self.rows(query).await?.pop())
     }
 }
 
@@ -297,16 +348,14 @@ async fn forget(
         let query = sqlx::query(sql).bind(ids).bind(project).bind(contact);
         *count = within(patience, query.execute(&mut *connection)).await?.rows_affected();
     }
-    if has_notices(patience, connection).await? {
-        // what was not sent yet is sent without what it said
-        const NOTICES: &str = "update outbox_notice set content = '{\"erased\": true}' where conversation_id = any($1)";
-        erased.notices = within(patience, sqlx::query(NOTICES).bind(ids).execute(connection)).await?.rows_affected();
-    }
+    let told = outbox::erase(connection, ids, lane(project, contact), "the contact was erased");
+    erased.notices = within(patience, told).await?;
     Ok(erased)
 }
 
-/// Whether there is an outbox.
-async fn has_notices(patience: Duration, connection: &mut PgConnection) -> Result<bool, ArchiveError> {
-    let query = sqlx::query_scalar("select to_regclass('outbox_notice') is not null");
-    within(patience, query.fetch_one(connection)).await
+/// The lane of what was told of a person; none for nobody.
+fn lane(project: &str, contact: &str) -> Option<Uuid> {
+    let thread =
+        Thread { project: project.to_owned(), contact: Some(contact.to_owned()), channel: None, conversation: None };
+    (!contact.is_empty()).then(|| Notice::contact_lane(&thread))
 }

@@ -18,6 +18,7 @@ mod rating;
 mod read;
 mod reader;
 mod session;
+mod telling;
 mod transaction;
 mod verify;
 mod walk;
@@ -86,7 +87,8 @@ pub trait Transaction: Send {
     /// Stores the variables the conversation ends with, in place of those that stood; once it is closed, they stay.
     async fn keep_variables(&mut self, record: &Record, variables: &[Variable]) -> Result<(), ArchiveError>;
 
-    /// Writes how the conversation ended, unless it is written already, and what its messages add up to, then commits.
+    /// Writes how the conversation ended, unless it is written already, and what its messages add up to, tells the outbox
+    /// what is new of all that, then commits.
     ///
     /// `close` is `None` for a checkpoint and for a late arrival. Returns what stands in the archive now. A conversation
     /// without any message or rating is not kept: the transaction is rolled back and the summary is empty.

@@ -17,7 +17,8 @@ use super::columns::to_the_microsecond;
 use super::session::{Session, within};
 use super::transaction::PostgresTransaction;
 use super::{Archive, ArchiveError, Transaction, rating};
-use crate::domain::{EventId, Rating, Thread};
+use crate::domain::{EventId, Notice, Rating, Thread};
+use crate::outbox;
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -124,6 +125,15 @@ impl PostgresArchive {
         Ok(version)
     }
 
+    /// Other connections to the same schema, so that whoever uses them never waits for those of the archive. Connects at
+    /// the first use.
+    pub fn pool_beside(&self, connections: u32) -> PgPool {
+        PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(self.pool.options().get_acquire_timeout())
+            .connect_lazy_with(self.connect.clone())
+    }
+
     /// Closes the connections, after what is under way has ended.
     pub async fn close(&self) {
         self.pool.close().await;
@@ -142,8 +152,13 @@ impl Archive for PostgresArchive {
 
     async fn rate_alone(&self, thread: &Thread, rating: &Rating) -> Result<(), ArchiveError> {
         let mut session = self.session().await?;
+        session.command("begin isolation level read committed").await?;
         let (patience, connection) = session.parts();
-        rating::insert(patience, connection, thread, None, rating).await?;
+        if rating::insert(patience, connection, thread, None, rating).await? {
+            let told = [Notice::rated(thread, None, None, rating)];
+            within(patience, outbox::enqueue(connection, &told)).await?;
+        }
+        session.command("commit").await?;
         session.give_back();
         Ok(())
     }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::hold::{HELD, no_more_holds};
 use super::session::within;
 use super::{ArchiveError, PostgresArchive};
+use crate::outbox;
 
 /// What of one project is old enough to go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, FromRow)]
@@ -112,6 +113,7 @@ impl PostgresArchive {
         let mut purged = Purged { conversations: ids.len() as u64, ..Purged::default() };
         if !ids.is_empty() {
             within(patience, sqlx::query(COUNT_DAYS).bind(&ids).execute(&mut *connection)).await?;
+            within(patience, outbox::erase(connection, &ids, None, "the conversation was purged")).await?;
             for (sql, removed) in [
                 ("delete from rating where conversation_id = any($1)", Some(&mut purged.ratings)),
                 ("delete from crm_link where conversation_id = any($1)", None),

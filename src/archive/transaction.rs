@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::columns::{self, to_the_microsecond};
 use super::session::{Session, within};
+use super::telling::Telling;
 use super::{ArchiveError, ContentHash, Summary, Transaction, details, rating};
 use crate::domain::{Changes, Close, ConversationId, EventId, Message, Rating, Record, Thread, Variable};
 
@@ -22,7 +23,13 @@ const MAKE: &str = "
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     on conflict (id) do nothing";
 
-const LOCK: &str = "select 1 from conversation where id = $1 for update";
+const LOCK: &str = "select erased_at is not null from conversation where id = $1 for update";
+
+/// A conversation whose person was erased gets something new: it is that person's again, so that it can be found and erased.
+const REMEMBER: &str = "
+    update conversation
+    set contact = $2, external_id = $3, thread = $4, erased_at = null, updated_at = now()
+    where id = $1 and erased_at is not null";
 
 const STANDING: &str = "select count(distinct event_id) from message where event_id = any($1)";
 
@@ -76,6 +83,9 @@ const KEEP_STATISTICS: &str = "
 pub(super) struct PostgresTransaction {
     session: Session,
     inserted: ContentHash,
+    /// Whose it was, when the row that is locked was erased.
+    erased: Option<Thread>,
+    telling: Telling,
 }
 
 /// What a conversation adds up to, by what is stored.
@@ -91,12 +101,25 @@ struct Stored {
 impl PostgresTransaction {
     pub(super) async fn begin(mut session: Session) -> Result<Self, ArchiveError> {
         session.command("begin isolation level read committed").await?;
-        Ok(Self { session, inserted: ContentHash::default() })
+        Ok(Self { session, inserted: ContentHash::default(), erased: None, telling: Telling::default() })
     }
 
     async fn stored(&mut self, conversation: ConversationId) -> Result<Option<Stored>, ArchiveError> {
         let (patience, connection) = self.session.parts();
         within(patience, sqlx::query_as(STORED).bind(conversation.0).fetch_optional(connection)).await
+    }
+
+    /// Something new goes into the row.
+    async fn remember(&mut self, conversation: ConversationId) -> Result<(), ArchiveError> {
+        let Some(thread) = self.erased.take() else { return Ok(()) };
+        let remember = sqlx::query(REMEMBER)
+            .bind(conversation.0)
+            .bind(thread.contact.as_deref())
+            .bind(thread.conversation.as_deref())
+            .bind(thread.key().as_str().to_owned());
+        let (patience, connection) = self.session.parts();
+        within(patience, remember.execute(connection)).await?;
+        Ok(())
     }
 
     async fn write(&mut self, record: &Record, close: Option<&Close>, stored: &Stored) -> Result<(), ArchiveError> {
@@ -146,7 +169,9 @@ impl Transaction for PostgresTransaction {
             .bind(record.previous.map(|previous| previous.id.0));
         let (patience, connection) = self.session.parts();
         within(patience, make.execute(&mut *connection)).await?;
-        within(patience, sqlx::query(LOCK).bind(record.id.0).execute(connection)).await?;
+        let erased: bool = within(patience, sqlx::query_scalar(LOCK).bind(record.id.0).fetch_one(connection)).await?;
+        self.erased = erased.then(|| thread.clone());
+        self.telling.of(thread);
         Ok(())
     }
 
@@ -168,9 +193,16 @@ impl Transaction for PostgresTransaction {
         let found: i64 = within(patience, sqlx::query_scalar(STANDING).bind(ids).fetch_one(connection)).await?;
         verified(page.len() as u64, found.unsigned_abs())?;
 
+        if !inserted.is_empty() {
+            self.remember(record.id).await?;
+        }
         let inserted: HashSet<Uuid> = inserted.into_iter().collect();
         let new = page.into_iter().filter(|message| inserted.contains(&message.event_id.0));
-        Ok(new.inspect(|message| self.inserted.push(message)).map(|message| message.event_id).collect())
+        let seen = |message: &&Message| {
+            self.inserted.push(message);
+            self.telling.inserted(message, late);
+        };
+        Ok(new.inspect(seen).map(|message| message.event_id).collect())
     }
 
     async fn rate(&mut self, thread: &Thread, record: &Record, rating: &Rating) -> Result<bool, ArchiveError> {
@@ -178,6 +210,7 @@ impl Transaction for PostgresTransaction {
         let new = rating::insert(patience, connection, thread, Some(record.id), rating).await?;
         if new {
             rating::show_latest(patience, connection, record.id).await?;
+            self.telling.rated(rating);
         }
         Ok(new)
     }
@@ -190,7 +223,11 @@ impl Transaction for PostgresTransaction {
         if amended.changed_by == before {
             return Ok(()); // an older event, or the same again
         }
-        details::write(patience, connection, record.id, &amended, Some(changes)).await
+        self.remember(record.id).await?;
+        let (patience, connection) = self.session.parts();
+        details::write(patience, connection, record.id, &amended, Some(changes)).await?;
+        self.telling.amended();
+        Ok(())
     }
 
     async fn keep_variables(&mut self, record: &Record, variables: &[Variable]) -> Result<(), ArchiveError> {
@@ -221,6 +258,10 @@ impl Transaction for PostgresTransaction {
             let (patience, connection) = self.session.parts();
             within(patience, sqlx::query(KEEP_STATISTICS).bind(record.id.0).execute(connection)).await?;
         }
+        let first_close = close.filter(|_| stored.closed_at.is_none());
+        let telling = std::mem::take(&mut self.telling);
+        let (patience, connection) = self.session.parts();
+        telling.write(patience, connection, record, first_close, message_count).await?;
         self.session.command("commit").await?;
         self.session.give_back();
         Ok(Summary { message_count, content_hash, closed_at })

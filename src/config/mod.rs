@@ -3,19 +3,23 @@
 //! All faults are reported at once, each with the variable it is about; no value is repeated, it may be a secret.
 
 mod answers;
+mod database;
 mod metrics;
 mod reader;
 mod receipt;
+mod sinks;
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use crate::{consumer::Limits, domain::Policy, event::Kind};
 
 pub use answers::{AnswerConfig, AskConfig, EndpointConfig};
+pub use database::DatabaseConfig;
 pub use metrics::{HealthConfig, MetricsConfig, PushConfig};
 use reader::Reader;
 pub use reader::{Fault, Faults, Secret};
 pub use receipt::ReceiptConfig;
+pub use sinks::{AlertRules, DatalakeNames, EgressConfig, QueueShape, SecretRef, SinkConfig, SinksConfig, Target};
 
 /// One setting, as `--help` and the README show it.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +99,7 @@ settings! {
     SUMMARY_KEY = "CONVERSATIOND_SUMMARY_KEY", "", "none", "its key (secret)";
     SUMMARY_MODEL = "CONVERSATIOND_SUMMARY_MODEL", "", "none", "its model";
     SUMMARY_SECONDS = "CONVERSATIOND_SUMMARY_SECONDS", "seconds", "8", "how long it may take, within the answer's time; then the summary stays the previous one";
+    SINKS_FILE = "CONVERSATIOND_SINKS_FILE", "", "off", "TOML file of the outside systems that are told what happens; infra/sinks.example.toml shows all of it";
 }
 
 /// How the log looks.
@@ -115,21 +120,6 @@ pub struct LogConfig {
     pub filter: String,
     /// Where errors are reported.
     pub sentry_dsn: Option<Secret>,
-}
-
-/// Where the archive is.
-#[derive(Clone, Debug)]
-pub struct DatabaseConfig {
-    /// PostgreSQL URL.
-    pub url: Secret,
-    /// Schema of the tables, unless the database's own default.
-    pub schema: Option<String>,
-    /// Pool size.
-    pub connections: u32,
-    /// Pool size of those who only read.
-    pub read_connections: u32,
-    /// A replica, to read statistics from.
-    pub replica: Option<Secret>,
 }
 
 /// A queue, for commands that need no more.
@@ -189,16 +179,34 @@ pub struct Config {
     pub health_file: Option<PathBuf>,
     /// How requests are answered.
     pub answers: AnswerConfig,
+    /// Outside systems that are told what happens; none without a file.
+    pub sinks: Option<SinksConfig>,
 }
 
 /// SQS keeps a message for at most this long, in the queue and in the dead-letter queue each.
 const QUEUE_RETENTION: Duration = Duration::from_secs(14 * DAY);
 const DAY: u64 = 24 * 3600;
 
+/// What the settings of our own begin with.
+const PREFIX: &str = "CONVERSATIOND_";
+
 /// The process's environment.
 #[allow(clippy::disallowed_methods)] // its room
 pub fn environment(variable: &str) -> Option<String> {
     std::env::var(variable).ok()
+}
+
+/// The process's variables that bear our name and are no setting: misspelled, or of another release.
+#[allow(clippy::disallowed_methods)] // its room
+pub fn unknown_settings() -> Vec<String> {
+    unknown(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
+}
+
+fn unknown(names: impl Iterator<Item = String>) -> Vec<String> {
+    let is_setting = |name: &str| SETTINGS.iter().any(|setting| setting.variable == name);
+    let mut unknown: Vec<_> = names.filter(|name| name.starts_with(PREFIX) && !is_setting(name)).collect();
+    unknown.sort_unstable();
+    unknown
 }
 
 impl Default for LogConfig {
@@ -278,42 +286,6 @@ impl TableConfig {
     }
 }
 
-impl DatabaseConfig {
-    /// Reads where the archive is.
-    ///
-    /// # Errors
-    /// All faults at once.
-    pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
-        let mut reader = Reader { get, faults: Vec::new() };
-        let database = Self::read_with(&mut reader);
-        reader.end(database)
-    }
-
-    fn read_with(reader: &mut Reader<'_>) -> Self {
-        let url = reader.required(DATABASE_URL);
-        let replica = reader.optional(READ_REPLICA);
-        for (setting, url) in [(DATABASE_URL, Some(&url)), (READ_REPLICA, replica.as_ref())] {
-            let fits =
-                |url: &String| url.is_empty() || url.starts_with("postgres://") || url.starts_with("postgresql://");
-            if !url.is_none_or(fits) {
-                reader.fault(setting, "must be a PostgreSQL URL: postgres://user:password@host/database".into());
-            }
-        }
-        let schema = reader.optional(DATABASE_SCHEMA);
-        let plain = |name: &String| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-        if schema.as_ref().is_some_and(|name| !plain(name) || name.len() > 63) {
-            reader.fault(DATABASE_SCHEMA, "must be lower-case letters, digits and underscores, at most 63".into());
-        }
-        Self {
-            url: Secret(url),
-            schema,
-            connections: reader.number(DATABASE_CONNECTIONS, 2, 1000),
-            read_connections: reader.number(READ_CONNECTIONS, 1, 1000),
-            replica: replica.map(Secret),
-        }
-    }
-}
-
 impl Config {
     /// Reads everything.
     ///
@@ -356,6 +328,7 @@ impl Config {
             metrics: MetricsConfig::read_with(&mut reader),
             health_file: reader.optional(HEALTH_FILE).map(PathBuf::from),
             answers: AnswerConfig::read(&mut reader),
+            sinks: SinksConfig::read_with(&mut reader),
         };
         config.cross_check(&mut reader);
         reader.end(config)
@@ -472,5 +445,11 @@ mod tests {
     #[test]
     fn secrets_do_not_show_in_debug_output() {
         assert!(!format!("{:?}", read(&complete())).contains("hunter2"));
+    }
+
+    #[test]
+    fn a_misspelled_setting_is_told() {
+        let names = ["CONVERSATIOND_MAX_ATTEMPTS", "CONVERSATIOND_ATTEMPTS", "PATH", "AWS_REGION"];
+        assert_eq!(unknown(names.into_iter().map(str::to_owned)), ["CONVERSATIOND_MAX_ATTEMPTS"]);
     }
 }

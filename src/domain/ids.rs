@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 /// The root of every id this program derives; changing it would make every redelivery look new.
-const NAMESPACE: Uuid = Uuid::from_u128(0x6f0c_63a4_5d53_4c5e_9d0a_0d5b_6a1e_7c11);
+pub(super) const NAMESPACE: Uuid = Uuid::from_u128(0x6f0c_63a4_5d53_4c5e_9d0a_0d5b_6a1e_7c11);
 
 /// Where a conversation happens: project × channel × contact, or a conversation id that the publisher chose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,6 +7,7 @@ mod conversation;
 mod details;
 mod ids;
 mod message;
+mod notice;
 mod policy;
 mod rating;
 mod recap;
@@ -18,6 +19,7 @@ pub use conversation::{
 pub use details::{Changes, Details, TooMuch, Window};
 pub use ids::{ConversationId, EventId, Place, Sequence, Thread, ThreadKey};
 pub use message::{Attachment, Direction, Message, SenderType, Spot, Tokens};
+pub use notice::{Notice, NoticeId, NoticeKind};
 pub use policy::{Policy, ProjectSettings, next_midnight};
 pub use rating::{Rating, RatingKind};
 pub use recap::Recap;

@@ -89,6 +89,7 @@ pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
     match &event.kind {
         Kind::ProjectUpdated(settings) => return Decision::SetProject(settings.clone()),
         Kind::ContactErase => return Decision::Erase,
+        Kind::Request(_) => return Decision::Nothing("a request changes nothing"),
         Kind::SessionOpened(_) | Kind::SessionClosed(_) if event.thread.is_project_alone() => {
             return session::elsewhere(seen);
         }
@@ -103,8 +104,8 @@ pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
         (Kind::Message(message), open) => message::handle(seen, open, event, message, policy),
         (Kind::Rating(rating), open) => rating::handle(seen, open, rating, policy),
         (Kind::ConversationWindow(window), open) => window::handle(seen, open, event, window, policy),
-        (Kind::ConversationUpdate(changes), open) => details::handle(seen, open, changes),
-        (Kind::SetVariable(set), open) => variable::handle(open, event, set),
+        (Kind::ConversationUpdate(changes), open) => details::handle(seen, open, event, changes),
+        (Kind::SetVariable(set), open) => variable::handle(seen, open, event, set),
         (_, None) => Decision::Nothing("no conversation is open"),
         (_, Some((_, open))) if event.received_at < open.record.opened_received_at => {
             Decision::Nothing("queued before this conversation opened: it spoke of an earlier one")
@@ -114,9 +115,10 @@ pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
         (Kind::ConversationClose(close), Some((head, open))) => {
             conversation_close::handle(head, open, event, close, policy)
         }
-        (Kind::Request(_), Some(_)) => Decision::Nothing("a request changes nothing"),
         (Kind::Due(due), Some((head, open))) => due::handle(seen, head, open, event, due, policy),
-        (Kind::ProjectUpdated(_) | Kind::ContactErase, Some(_)) => Decision::Nothing("it is not about a thread"),
+        (Kind::ProjectUpdated(_) | Kind::ContactErase | Kind::Request(_), Some(_)) => {
+            Decision::Nothing("it is not about a thread")
+        }
     }
 }
 
@@ -127,6 +129,13 @@ fn before(seen: &Seen) -> Option<Stretch> {
         Conversation::Closing(closing) => closing.record.previous,
         Conversation::Closed(closed) => Some(closed.stretch()),
     }
+}
+
+/// The conversation before the present or last one, if that one opened only after the event was queued: the event speaks of
+/// what went before.
+fn last_but_one(seen: &Seen, event: &Event) -> Option<Stretch> {
+    let record = seen.head.as_ref()?.conversation.record();
+    record.previous.filter(|_| event.received_at < record.opened_received_at)
 }
 
 /// A head that goes on with `open`.

@@ -7,14 +7,17 @@ pub mod definition;
 pub mod dlq;
 pub mod doctor;
 pub mod erase;
+pub mod explain;
 pub mod export;
 pub mod health;
 pub mod hold;
 pub mod migrate;
+pub mod outbox;
 pub mod pause;
 pub mod projects;
 pub mod provision;
 pub mod publish;
+pub mod reconcile;
 pub mod stats;
 pub mod verify;
 

@@ -1,0 +1,85 @@
+//! HubSpot: a contact by a key of ours, a note for each conversation, and the two associated.
+//!
+//! Every step can be repeated: both records are upserted by a unique property of ours, and associating twice is once. Ids are
+//! taken from the answers of the same dispatch, so nothing has to be remembered; a contact that was merged answers with the
+//! id of the winner. What people see of a contact (name, phone) is written when it is new and belongs to the CRM from then on.
+
+mod answer;
+mod request;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use serde_json::Value;
+use url::Url;
+
+use super::{Dispatch, Http, Outcome, Shared, Sink, Verdict, http::Outgoing};
+use crate::{
+    config::{Secret, SecretRef},
+    domain::{Notice, NoticeKind},
+};
+
+/// The sink.
+pub(super) struct HubSpot {
+    base: String,
+    version: String,
+    token: SecretRef,
+    http: Arc<Http>,
+}
+
+impl HubSpot {
+    pub(super) fn new(base: &Url, version: &str, token: &SecretRef, shared: &Shared) -> Self {
+        let base = base.as_str().trim_end_matches('/').to_owned();
+        Self { base, version: version.to_owned(), token: token.clone(), http: shared.http.clone() }
+    }
+
+    async fn call(
+        &self,
+        token: &Secret,
+        method: &'static str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Verdict> {
+        let url = format!("{}/crm/objects/{}/{path}", self.base, self.version);
+        let url = url.parse().map_err(|_| Verdict::failed(Outcome::Misconfigured, None, "base_url is no URL"))?;
+        let headers = vec![
+            ("authorization", format!("Bearer {}", token.reveal())),
+            ("content-type", "application/json".to_owned()),
+            ("accept", "application/json".to_owned()),
+        ];
+        let body = body.map(Value::to_string).unwrap_or_default().into_bytes();
+        answer::judge(self.http.send(Outgoing { method, url: &url, headers, body }).await)
+    }
+
+    async fn tell(&self, notice: &Notice) -> Result<(), Verdict> {
+        let token = self.token.read();
+        let no_token = || Verdict::failed(Outcome::Misconfigured, None, "the token is not where it should be");
+        let token = token.ok_or_else(no_token)?;
+        let Some(upsert) = request::contact(notice) else { return Err(Verdict::not_for_it()) };
+        let contact = self.call(&token, "POST", "contacts/batch/upsert", Some(&upsert)).await?;
+        let (contact, is_new) = answer::upserted(&contact)?;
+        if is_new && let Some(patch) = request::first_seen(notice) {
+            self.call(&token, "PATCH", &format!("contacts/{contact}"), Some(&patch)).await?;
+        }
+        if notice.kind == NoticeKind::Closed {
+            let note = self.call(&token, "POST", "notes/batch/upsert", Some(&request::note(notice))).await?;
+            let (note, _) = answer::upserted(&note)?;
+            let path = format!("notes/{note}/associations/default/contacts/{contact}");
+            self.call(&token, "PUT", &path, None).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Asked for when HubSpot does not say how long: the window of its limit.
+const WINDOW: Duration = Duration::from_secs(10);
+
+#[async_trait]
+impl Sink for HubSpot {
+    async fn send(&self, dispatch: &Dispatch<'_>) -> Verdict {
+        match self.tell(dispatch.notice).await {
+            Ok(()) => Verdict::delivered(Some(200)),
+            Err(verdict) => verdict,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Outside systems, one file each. A sink sends one notice once and says what came of it; it knows no database, repeats
+//! nothing and decides nothing about the next attempt.
+
+mod address;
+mod alert;
+mod crm;
+mod datalake;
+mod http;
+mod hubspot;
+mod keys;
+mod queue;
+mod shape;
+mod verdict;
+mod webhook;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use address::is_public;
+pub use datalake::wire as datalake_wire;
+pub use http::Http;
+pub use keys::{Keys, NewKeys, sign};
+pub use queue::SqsSend;
+pub use verdict::{Outcome, Verdict};
+
+use crate::{
+    clock::Clock,
+    config::{SinkConfig, Target},
+    domain::Notice,
+};
+
+/// One notice on its way to one sink.
+#[derive(Clone, Copy, Debug)]
+pub struct Dispatch<'a> {
+    /// What to tell.
+    pub notice: &'a Notice,
+    /// Its lane: what a receiver may order by. It names no person.
+    pub lane: uuid::Uuid,
+    /// Its place in the lane, from 1, without gaps.
+    pub sequence: i64,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+}
+
+/// An outside system.
+#[async_trait]
+pub trait Sink: Send + Sync {
+    /// Sends one notice. Whoever calls gives up after the sink's timeout; what was sent by then may have arrived.
+    async fn send(&self, dispatch: &Dispatch<'_>) -> Verdict;
+}
+
+/// What sinks share.
+#[derive(Clone)]
+pub struct Shared {
+    /// The guarded HTTP client.
+    pub http: Arc<Http>,
+    /// The clock that signatures carry.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The sink that `config` describes; `sqs` makes clients for a region.
+pub fn build(config: &SinkConfig, shared: &Shared, sqs: &dyn Fn(Option<&str>) -> aws_sdk_sqs::Client) -> Arc<dyn Sink> {
+    match &config.target {
+        Target::Webhook { url, secret } => Arc::new(webhook::Webhook::new(url, secret, shared)),
+        Target::Queue { url, region, shape } => {
+            Arc::new(SqsSend::new(sqs(region.as_deref()), url.clone(), shape.clone()))
+        }
+        Target::Alert { url, rules } => Arc::new(alert::Alert::new(url, *rules, shared)),
+        Target::Crm { url, token } => Arc::new(crm::Crm::new(url, token.clone(), shared)),
+        Target::HubSpot { base, version, token } => Arc::new(hubspot::HubSpot::new(base, version, token, shared)),
+        Target::Datalake { address, names } => {
+            Arc::new(datalake::Datalake::new(address, names, shared, config.timeout))
+        }
+    }
+}

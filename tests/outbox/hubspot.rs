@@ -1,0 +1,164 @@
+//! HubSpot on loopback, as far as its published interface says: records by a unique property, associations, faults.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fs,
+    sync::{Arc, Mutex},
+};
+
+use conversationd::{
+    domain::{Close, CloseReason, ConversationId, Details, Notice, Record, Thread},
+    sink::{Dispatch, Outcome, Sink},
+};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::{
+    house::noon,
+    listener::{Got, Listener, built, open},
+};
+
+/// What stands in the portal.
+#[derive(Default)]
+struct Portal {
+    /// By type and unique property.
+    records: BTreeMap<(String, String), (u64, Map<String, Value>)>,
+    associations: BTreeSet<String>,
+    /// What to answer instead; 0 means to do it and to say nothing, 1 to do it and say so.
+    faults: VecDeque<(u16, Value)>,
+}
+
+impl Portal {
+    fn answer(&mut self, got: &Got) -> Option<(u16, String)> {
+        if got.header("authorization") != "Bearer t0k3n" {
+            return Some((401, json!({ "category": "INVALID_AUTHENTICATION" }).to_string()));
+        }
+        let fault = self.faults.pop_front();
+        if let Some((status, body)) = fault.as_ref().filter(|(status, _)| *status > 1) {
+            return Some((*status, body.to_string()));
+        }
+        let answer = self.act(got);
+        fault.is_none_or(|(status, _)| status == 1).then_some(answer)
+    }
+
+    fn act(&mut self, got: &Got) -> (u16, String) {
+        let (method, path) = got.line.split_once(" /crm/objects/2026-09/").expect("the path of its version");
+        let parts: Vec<&str> = path.split('/').collect();
+        match (method, &parts[..]) {
+            ("POST", [kind, "batch", "upsert"]) => {
+                let input = got.json()["inputs"][0].clone();
+                let property = input["idProperty"].as_str().expect("a unique property");
+                assert!(property.starts_with("conversationd_"), "never by e-mail: partial updates would fail");
+                assert_eq!(input["properties"][property], input["id"]);
+                assert!(input["objectWriteTraceId"].is_string());
+                let key = ((*kind).to_owned(), input["id"].as_str().expect("an id").to_owned());
+                let (next, new) = (512 + self.records.len() as u64, !self.records.contains_key(&key));
+                let (id, properties) = self.records.entry(key).or_insert((next, Map::new()));
+                properties.extend(input["properties"].as_object().expect("properties").clone());
+                (200, json!({ "results": [{ "id": id.to_string(), "new": new }], "numErrors": 0 }).to_string())
+            }
+            ("PATCH", ["contacts", id]) => {
+                let record = self.records.values_mut().find(|(known, _)| known.to_string() == *id).expect("a contact");
+                record.1.extend(got.json()["properties"].as_object().expect("properties").clone());
+                (200, json!({ "id": id }).to_string())
+            }
+            ("PUT", ["notes", _, "associations", "default", "contacts", _]) => {
+                self.associations.insert(path.to_owned());
+                (200, "{}".into())
+            }
+            other => panic!("no such call: {other:?}"),
+        }
+    }
+}
+
+async fn portal() -> (Arc<Mutex<Portal>>, Listener, Arc<dyn Sink>) {
+    let portal = Arc::new(Mutex::new(Portal::default()));
+    let behind = portal.clone();
+    let listener = Listener::serve(move |got| behind.lock().unwrap().answer(got)).await;
+    let token = std::env::temp_dir().join(format!("conversationd-test-{}", Uuid::new_v4()));
+    fs::write(&token, "t0k3n").expect("written");
+    let entry = format!(
+        "kind = 'hubspot'\nbase_url = 'http://127.0.0.1:{}'\ntoken = 'file:{}'",
+        listener.port,
+        token.display()
+    );
+    let sink = built(&open(listener.port), &entry);
+    (portal, listener, sink)
+}
+
+fn closed(conversation: u128) -> Notice {
+    let thread = Thread {
+        project: "p".into(),
+        contact: Some("whatsapp:5511999990000".into()),
+        channel: Some("c".into()),
+        conversation: None,
+    };
+    let record = Record {
+        id: ConversationId(Uuid::from_u128(conversation)),
+        opened_at: noon(),
+        opened_received_at: noon(),
+        contact_name: Some("Ana".into()),
+        agent_id: None,
+        previous: None,
+        details: Details::default(),
+        recap: None,
+    };
+    let close =
+        Close { at: noon(), reason: CloseReason::Idle, resolution: Some(0), detail: None, topic: None, subtopic: None };
+    Notice::closed(&thread, &record, &close, 12)
+}
+
+async fn send(sink: &Arc<dyn Sink>, notice: &Notice) -> Outcome {
+    sink.send(&Dispatch { notice, lane: notice.contact_lane, sequence: 1, attempt: 1 }).await.outcome
+}
+
+#[tokio::test]
+async fn upsert_new_then_partial() {
+    let (portal, listener, sink) = portal().await;
+    assert_eq!(send(&sink, &closed(1)).await, Outcome::Delivered);
+    portal.lock().unwrap().records.values_mut().for_each(|(_, properties)| {
+        properties.insert("firstname".into(), json!("Ana Maria, as the CRM has it"));
+    });
+    assert_eq!(send(&sink, &closed(2)).await, Outcome::Delivered);
+    let portal = portal.lock().unwrap();
+    let contact = &portal.records[&("contacts".to_owned(), "p|whatsapp:5511999990000".to_owned())].1;
+    assert_eq!(contact["firstname"], "Ana Maria, as the CRM has it");
+    assert_eq!(contact["phone"], "+5511999990000");
+    assert_eq!(contact["conversationd_last_conversation_id"], Uuid::from_u128(2).to_string());
+    assert_eq!((portal.records.len(), portal.associations.len()), (3, 2), "one contact, two notes");
+    assert_eq!(listener.got().len(), 4 + 3);
+}
+
+#[tokio::test]
+async fn note_timeout_does_not_duplicate() {
+    let (portal, _listener, sink) = portal().await;
+    for conversation in 1..=4 {
+        // each call once: the contact, its details when it is new, the note, the association
+        for answered in 0..4 {
+            let mut faults = VecDeque::from(vec![(1, Value::Null); answered]);
+            faults.push_back((0, Value::Null));
+            portal.lock().unwrap().faults = faults;
+            send(&sink, &closed(conversation)).await; // done as far as that call, whose answer is lost
+        }
+        portal.lock().unwrap().faults.clear();
+        assert_eq!(send(&sink, &closed(conversation)).await, Outcome::Delivered);
+    }
+    let portal = portal.lock().unwrap();
+    assert_eq!((portal.records.len(), portal.associations.len()), (5, 4), "one contact, four notes");
+}
+
+#[tokio::test]
+async fn faults_are_what_they_are_called() {
+    let (portal, _listener, sink) = portal().await;
+    let ten = json!({ "errorType": "RATE_LIMIT", "policyName": "TEN_SECONDLY_ROLLING" });
+    for (status, body, outcome) in [
+        (429, ten, Outcome::Throttled { after: Some(std::time::Duration::from_secs(10)) }),
+        (200, json!({ "numErrors": 1 }), Outcome::Refused { tries: 1 }),
+        (403, json!({ "category": "MISSING_SCOPES" }), Outcome::Misconfigured),
+        (502, json!({}), Outcome::Retry { after: None }),
+    ] {
+        portal.lock().unwrap().faults.push_back((status, body));
+        assert_eq!(send(&sink, &closed(1)).await, outcome, "{status}");
+    }
+    assert!(portal.lock().unwrap().records.is_empty());
+}
