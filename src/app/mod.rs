@@ -104,10 +104,10 @@ impl App {
             None => None,
         };
         Ok(Self {
-            relay,
             consumer: Consumer::new(Arc::new(pipeline(inbox.clone())), config.limits, instance)
                 .parking(config.park.clone()),
             requests,
+            relay,
             timer: Timer::new(store, inbox, clock.clone(), counters.clone()),
             archive,
             observers: Observers::of(config, instance, counters.clone(), breaker, clock),

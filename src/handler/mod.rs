@@ -89,6 +89,7 @@ pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
     match &event.kind {
         Kind::ProjectUpdated(settings) => return Decision::SetProject(settings.clone()),
         Kind::ContactErase => return Decision::Erase,
+        Kind::Request(_) => return Decision::Nothing("a request changes nothing"),
         Kind::SessionOpened(_) | Kind::SessionClosed(_) if event.thread.is_project_alone() => {
             return session::elsewhere(seen);
         }
@@ -114,9 +115,10 @@ pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
         (Kind::ConversationClose(close), Some((head, open))) => {
             conversation_close::handle(head, open, event, close, policy)
         }
-        (Kind::Request(_), Some(_)) => Decision::Nothing("a request changes nothing"),
         (Kind::Due(due), Some((head, open))) => due::handle(seen, head, open, event, due, policy),
-        (Kind::ProjectUpdated(_) | Kind::ContactErase, Some(_)) => Decision::Nothing("it is not about a thread"),
+        (Kind::ProjectUpdated(_) | Kind::ContactErase | Kind::Request(_), Some(_)) => {
+            Decision::Nothing("it is not about a thread")
+        }
     }
 }
 
