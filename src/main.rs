@@ -43,6 +43,14 @@ enum Command {
         after_help = "Examples:\n  conversationd publish events.jsonl\n  zcat old.jsonl.gz | conversationd publish -"
     )]
     Publish(operate::publish::Arguments),
+    /// Print the wire contract: the AsyncAPI document of everything, or the JSON Schema of one event.
+    ///
+    /// Made from what the decoder itself declares; docs/asyncapi.yaml and docs/schemas are this command's output.
+    #[command(
+        after_help = "Examples:\n  conversationd schema > asyncapi.yaml\n  conversationd schema message.received\n  \
+                            conversationd schema --out docs"
+    )]
+    Schema(operate::schema::Arguments),
     /// Look at conversations, open and closed, and close them by hand.
     ///
     /// Contacts, names and texts are masked unless --reveal.
@@ -132,6 +140,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Publish(arguments) => {
             return operate::publish::run(&arguments, &QueueConfig::read(environment)?).await;
         }
+        Command::Schema(arguments) => return operate::schema::run(&arguments),
         Command::Conversations(command) => return operate::conversations::run(&command, environment).await,
         Command::Projects(command) => return operate::projects::run(&command, environment).await,
         Command::Dlq(command) => return operate::dlq::run(&command, environment).await,

@@ -2,6 +2,7 @@
 //!
 //! Knows every accepted form and alias of the wire contract; knows nothing of what is stored.
 
+pub mod contract;
 pub mod conversation_close;
 pub mod due;
 mod envelope;
@@ -17,6 +18,7 @@ pub mod project;
 mod rating;
 mod rejection;
 pub mod session;
+mod shape;
 mod state;
 #[cfg(test)]
 mod testing;

@@ -13,6 +13,7 @@ pub mod migrate;
 pub mod projects;
 pub mod provision;
 pub mod publish;
+pub mod schema;
 pub mod verify;
 
 mod bar;

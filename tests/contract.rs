@@ -1,0 +1,11 @@
+//! The contract as documents: that they are as the code has them, that they are right, and that what they show works.
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::unwrap_used)] // how a test fails, and what it may read
+
+#[path = "contract/bodies.rs"]
+mod bodies;
+#[path = "contract/documents.rs"]
+mod documents;
+#[path = "contract/judge.rs"]
+mod judge;
+#[path = "contract/tools.rs"]
+mod tools;
