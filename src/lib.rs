@@ -6,6 +6,8 @@ pub mod telemetry;
 
 pub mod app;
 
+pub mod answer;
+
 pub mod breaker;
 pub mod clock;
 pub mod coalesce;
@@ -14,6 +16,7 @@ pub mod counters;
 pub mod domain;
 pub mod queue;
 
+pub mod context;
 pub mod event;
 pub mod handler;
 
@@ -22,6 +25,7 @@ pub mod hot;
 
 pub mod consumer;
 pub mod pipeline;
+pub mod requests;
 pub mod timer;
 
 pub mod operate;

@@ -11,25 +11,29 @@ use std::{
 const LINES: usize = 500;
 
 /// What each room may import; a room that is not here does not exist.
-const MAY_IMPORT: [(&str, &[&str]); 18] = [
+const MAY_IMPORT: [(&str, &[&str]); 21] = [
     ("domain", &[]),
     ("clock", &[]),
     ("breaker", &[]),
     ("counters", &[]),
     ("coalesce", &[]),
     ("queue", &["clock", "coalesce", "domain"]),
+    ("context", &["domain"]),
     ("event", &["domain"]),
     ("handler", &["domain", "event"]),
     ("hot", &["coalesce", "domain"]),
     ("archive", &["breaker", "domain"]),
-    ("pipeline", &["archive", "clock", "counters", "domain", "event", "handler", "hot", "queue"]),
+    ("answer", &["archive", "breaker", "clock", "context", "counters", "domain", "event", "hot", "queue"]),
+    ("pipeline", &["answer", "archive", "clock", "counters", "domain", "event", "handler", "hot", "queue"]),
     ("consumer", &["breaker", "counters", "domain", "pipeline", "queue"]),
+    ("requests", &["pipeline", "queue"]),
     ("timer", &["clock", "counters", "domain", "event", "hot", "queue"]),
-    ("config", &["consumer", "domain"]),
+    ("config", &["consumer", "context", "domain", "queue"]),
     ("telemetry", &["clock", "config", "counters"]),
     (
         "app",
         &[
+            "answer",
             "archive",
             "breaker",
             "clock",
@@ -39,6 +43,7 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
             "hot",
             "pipeline",
             "queue",
+            "requests",
             "telemetry",
             "timer",
         ],

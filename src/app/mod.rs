@@ -1,5 +1,6 @@
 //! Composition root: builds clients, stores and loops, runs them, and drains them on a signal.
 
+mod answers;
 mod clients;
 mod observers;
 
@@ -19,11 +20,12 @@ use crate::{
     breaker::Breaker,
     clock::{Clock, SystemClock},
     config::{Config, DatabaseConfig},
-    consumer::{Consumer, Stop},
+    consumer::{Consumer, Limits, Stop},
     counters::Counters,
     hot::{DynamoStore, Hot},
     pipeline::Pipeline,
     queue::{Inbox, Leases, SqsQueue},
+    requests::Requests,
     timer::Timer,
 };
 
@@ -34,6 +36,8 @@ const TOTALS_EVERY: Duration = Duration::from_secs(60);
 pub struct App {
     /// The inbound loop.
     pub consumer: Consumer,
+    /// The loop of the request queue, if there is one.
+    pub requests: Option<Requests>,
     /// The timer.
     pub timer: Timer,
     /// The archive.
@@ -65,17 +69,27 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let inbox = Arc::new(Inbox::over(Arc::new(queue), config.delete_linger));
         let (instance, breaker) = (instance(), Arc::<Breaker>::default());
-        let pipeline = Arc::new(Pipeline {
+        let readers = answers::Readers::of(config)?;
+        let answers = Arc::new(answers::of(config, clients.sqs.control.clone(), readers, &counters, &clock));
+        let pipeline = |inbox: Arc<Inbox>| Pipeline {
             hot: Hot::over(store.clone(), config.linger),
             archive: Arc::new(Guarded::by(breaker.clone(), Arc::new(archive.clone()))),
-            inbox: inbox.clone(),
+            inbox,
             leases: Arc::new(Leases::new(config.visibility, config.longest_lease, clock.clone())),
             policy: config.policy,
             counters: counters.clone(),
             clock: clock.clone(),
+            answers: answers.clone(),
+        };
+        let requests = config.answers.queue_url.clone().map(|url| {
+            let queue = SqsQueue::new(clients.sqs.clone(), url, config.dead_letter_url.clone(), config.visibility);
+            let pipeline = Arc::new(pipeline(Arc::new(Inbox::over(Arc::new(queue), config.delete_linger))));
+            let Limits { wait, drain, .. } = config.limits;
+            Requests::new(pipeline, wait, config.answers.at_once, drain, instance)
         });
         Ok(Self {
-            consumer: Consumer::new(pipeline, config.limits, instance),
+            consumer: Consumer::new(Arc::new(pipeline(inbox.clone())), config.limits, instance),
+            requests,
             timer: Timer::new(store, inbox, clock.clone(), counters.clone()),
             archive,
             observers: Observers::of(config, instance, counters.clone(), breaker, clock),
@@ -119,6 +133,11 @@ impl App {
             async {
                 self.consumer.run(stop.clone()).await;
                 loops_ended.cancel();
+            },
+            async {
+                if let Some(requests) = &self.requests {
+                    requests.run(stop.drain.clone()).await;
+                }
             },
             self.timer.run(self.period, stop.drain.clone()),
             self.log_totals(stop.drain.clone()),

@@ -2,6 +2,7 @@
 //!
 //! All faults are reported at once, each with the variable it is about; no value is repeated, it may be a secret.
 
+mod answers;
 mod metrics;
 mod reader;
 mod receipt;
@@ -10,6 +11,7 @@ use std::{path::PathBuf, time::Duration};
 
 use crate::{consumer::Limits, domain::Policy};
 
+pub use answers::{AnswerConfig, EndpointConfig};
 pub use metrics::{HealthConfig, MetricsConfig, PushConfig};
 use reader::Reader;
 pub use reader::{Fault, Faults, Secret};
@@ -46,6 +48,8 @@ settings! {
     DATABASE_URL = "DATABASE_URL", "", "required", "PostgreSQL URL of the archive (secret)";
     DATABASE_SCHEMA = "CONVERSATIOND_DATABASE_SCHEMA", "", "public", "schema of the archive's tables";
     DATABASE_CONNECTIONS = "CONVERSATIOND_DATABASE_CONNECTIONS", "connections", "8", "pool size: closes that run at once";
+    READ_CONNECTIONS = "CONVERSATIOND_READ_CONNECTIONS", "connections", "4", "pool size for answers: they take none of the connections of closes";
+    READ_REPLICA = "CONVERSATIOND_READ_REPLICA_URL", "", "off", "PostgreSQL URL of a replica of the archive (secret): statistics are read there";
     RECEIPT_KEY = "CONVERSATIOND_RECEIPT_KEY", "", "none", "key that receipts of erasures are signed with (secret), 32 characters at least; `conversationd erase` alone needs it";
     SENTRY_DSN = "SENTRY_DSN", "", "off", "where errors are reported (secret); nothing personal is sent";
     LOG_FORMAT = "CONVERSATIOND_LOG_FORMAT", "", "json", "json, or pretty for people";
@@ -79,6 +83,17 @@ settings! {
     OTLP_INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL", "milliseconds", "60000", "how often metrics are pushed";
     SERVICE_NAME = "OTEL_SERVICE_NAME", "", "conversationd", "who pushes, as its metrics say";
     RESOURCE = "OTEL_RESOURCE_ATTRIBUTES", "", "none", "more about who pushes: name=value,name=value";
+    REPLY_QUEUES = "CONVERSATIOND_REPLY_QUEUES", "", "none", "queues that replies may be sent to, separated by commas: names beside the inbound queue, URLs, or the beginning of names and *";
+    REPLY_BYTES = "CONVERSATIOND_REPLY_BYTES", "bytes", "262144", "size of a reply; what would be larger is cut to whole messages";
+    REQUEST_QUEUE_URL = "SQS_CONVERSATION_REQUEST_QUEUE_URL", "", "off", "URL of a queue of requests that need no order, standard or FIFO";
+    REQUEST_SECONDS = "CONVERSATIOND_REQUEST_SECONDS", "seconds", "10", "how long an answer may take; its thread waits as long";
+    REQUESTS = "CONVERSATIOND_REQUESTS", "answers", "32", "answers at once";
+    TOKENIZER = "CONVERSATIOND_TOKENIZER", "", "o200k_base", "counts the tokens of messages when they are saved: o200k_base or cl100k_base";
+    MODELS = "CONVERSATIOND_MODELS", "", "none", "more models, or other windows: name=window or name=window:tokenizer, separated by commas";
+    SUMMARY_ENDPOINT = "CONVERSATIOND_SUMMARY_ENDPOINT", "", "off", "URL of an OpenAI-compatible service that summarises (secret); /chat/completions is added. Without it sentences are picked";
+    SUMMARY_KEY = "CONVERSATIOND_SUMMARY_KEY", "", "none", "its key (secret)";
+    SUMMARY_MODEL = "CONVERSATIOND_SUMMARY_MODEL", "", "none", "its model";
+    SUMMARY_SECONDS = "CONVERSATIOND_SUMMARY_SECONDS", "seconds", "8", "how long it may take, within the answer's time; then the summary stays the previous one";
 }
 
 /// How the log looks.
@@ -110,6 +125,10 @@ pub struct DatabaseConfig {
     pub schema: Option<String>,
     /// Pool size.
     pub connections: u32,
+    /// Pool size of those who only read.
+    pub read_connections: u32,
+    /// A replica, to read statistics from.
+    pub replica: Option<Secret>,
 }
 
 /// A queue, for commands that need no more.
@@ -165,6 +184,8 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// Where the daemon writes how it is.
     pub health_file: Option<PathBuf>,
+    /// How requests are answered.
+    pub answers: AnswerConfig,
 }
 
 /// SQS keeps a message for at most this long, in the queue and in the dead-letter queue each.
@@ -267,16 +288,26 @@ impl DatabaseConfig {
 
     fn read_with(reader: &mut Reader<'_>) -> Self {
         let url = reader.required(DATABASE_URL);
-        let fits = url.starts_with("postgres://") || url.starts_with("postgresql://");
-        if !(url.is_empty() || fits) {
-            reader.fault(DATABASE_URL, "must be a PostgreSQL URL: postgres://user:password@host/database".into());
+        let replica = reader.optional(READ_REPLICA);
+        for (setting, url) in [(DATABASE_URL, Some(&url)), (READ_REPLICA, replica.as_ref())] {
+            let fits =
+                |url: &String| url.is_empty() || url.starts_with("postgres://") || url.starts_with("postgresql://");
+            if !url.is_none_or(fits) {
+                reader.fault(setting, "must be a PostgreSQL URL: postgres://user:password@host/database".into());
+            }
         }
         let schema = reader.optional(DATABASE_SCHEMA);
         let plain = |name: &String| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         if schema.as_ref().is_some_and(|name| !plain(name) || name.len() > 63) {
             reader.fault(DATABASE_SCHEMA, "must be lower-case letters, digits and underscores, at most 63".into());
         }
-        Self { url: Secret(url), schema, connections: reader.number(DATABASE_CONNECTIONS, 2, 1000) }
+        Self {
+            url: Secret(url),
+            schema,
+            connections: reader.number(DATABASE_CONNECTIONS, 2, 1000),
+            read_connections: reader.number(READ_CONNECTIONS, 1, 1000),
+            replica: replica.map(Secret),
+        }
     }
 }
 
@@ -320,6 +351,7 @@ impl Config {
             delete_linger: Duration::from_millis(reader.number(DELETE_LINGER, 0, 1000)),
             metrics: MetricsConfig::read_with(&mut reader),
             health_file: reader.optional(HEALTH_FILE).map(PathBuf::from),
+            answers: AnswerConfig::read(&mut reader),
         };
         config.cross_check(&mut reader);
         reader.end(config)

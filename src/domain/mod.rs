@@ -9,6 +9,7 @@ mod ids;
 mod message;
 mod policy;
 mod rating;
+mod recap;
 mod variable;
 
 pub use conversation::{
@@ -16,7 +17,8 @@ pub use conversation::{
 };
 pub use details::{Changes, Details, TooMuch, Window};
 pub use ids::{ConversationId, EventId, Place, Sequence, Thread, ThreadKey};
-pub use message::{Attachment, Direction, Message, SenderType};
+pub use message::{Attachment, Direction, Message, SenderType, Spot, Tokens};
 pub use policy::{Policy, ProjectSettings, next_midnight};
 pub use rating::{Rating, RatingKind};
+pub use recap::Recap;
 pub use variable::Variable;

@@ -187,7 +187,7 @@ fn strings_of(event: &Event) -> Value {
             changes.agent_id
         ]),
         Kind::SetVariable(set) => json!([set.state_type, set.key, set.value]),
-        Kind::ProjectUpdated(_) | Kind::ContactErase | Kind::Due(_) => Value::Null,
+        Kind::ProjectUpdated(_) | Kind::ContactErase | Kind::Due(_) | Kind::Request(_) => Value::Null,
     };
     json!([event.thread, event.group_id, kind])
 }

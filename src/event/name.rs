@@ -1,6 +1,7 @@
 //! Names of events, with their aliases.
 
 use super::rejection::{Code, Rejection};
+use super::request::Asked;
 
 /// What an event is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,21 +22,11 @@ pub(super) enum Name {
     ProjectUpdated,
     ContactErase,
     Due,
+    Request(Asked),
 }
 
 /// Names of the contract that this version does not handle.
-const UNSUPPORTED: [&str; 10] = [
-    "conversation.get_context",
-    "crm.contact_updated",
-    "crm.linked",
-    "get_context",
-    "get_conversation",
-    "get_crm_link",
-    "get_state",
-    "get_stats",
-    "list_conversations",
-    "list_crm_links",
-];
+const UNSUPPORTED: [&str; 2] = ["crm.contact_updated", "crm.linked"];
 
 impl Name {
     /// The event called `name`, by its own name or an alias.
@@ -43,6 +34,9 @@ impl Name {
     /// # Errors
     /// The contract has no such name, or this version does not handle it.
     pub(super) fn parse(name: &str) -> Result<Self, Rejection> {
+        if let Some(asked) = Asked::named(name) {
+            return Ok(Self::Request(asked));
+        }
         match name {
             "message.received" => Ok(Self::MessageReceived),
             "message.sent" => Ok(Self::MessageSent),

@@ -33,6 +33,10 @@ pub enum Code {
     TooMany,
     /// A value of the right type, but none of those allowed.
     OutOfRange,
+    /// An answer is wanted where none may be sent.
+    ReplyNotAllowed,
+    /// Only requests come by the request queue.
+    NotARequest,
 }
 
 impl Code {
@@ -50,6 +54,8 @@ impl Code {
             Self::TooLong => "too_long",
             Self::TooMany => "too_many",
             Self::OutOfRange => "out_of_range",
+            Self::ReplyNotAllowed => "reply_not_allowed",
+            Self::NotARequest => "not_a_request",
         }
     }
 }
@@ -67,6 +73,16 @@ pub struct Rejection {
 }
 
 impl Rejection {
+    /// The queue that a request wants its answer in is not on the list.
+    pub fn reply_not_allowed() -> Self {
+        Self::field(Code::ReplyNotAllowed, "reply_to", "is not among the reply queues of the settings")
+    }
+
+    /// An event that changes a thread came by the request queue, where no group keeps its order.
+    pub fn not_a_request() -> Self {
+        Self::field(Code::NotARequest, "event_type", "must be a request: events belong into the inbound queue")
+    }
+
     /// Fault of the body as a whole.
     pub(super) fn body(code: Code, reason: &'static str) -> Self {
         Self { code, field: None, reason: reason.to_owned() }

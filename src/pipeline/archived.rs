@@ -19,6 +19,7 @@ fn record(stretch: Stretch) -> Record {
         agent_id: None,
         previous: None,
         details: Details::default(),
+        recap: None,
     }
 }
 

@@ -6,19 +6,22 @@
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::unwrap_used)] // how a test fails, and what it may read
 
 mod archive;
-mod daemon;
-mod events;
-mod load;
-mod proxy;
-mod queues;
-mod stack;
-
+mod asker;
 mod close;
 mod content;
 mod crash;
+mod daemon;
+mod events;
 mod grace;
 mod head;
 mod late;
+mod load;
 mod outage;
 mod poison;
+mod proxy;
+mod queues;
+mod refused;
+mod requests;
 mod settings;
+mod stack;
+mod summaries;
