@@ -1,6 +1,8 @@
 //! The contract as documents: that they are as the code has them, that they are right, and that what they show works.
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::unwrap_used)] // how a test fails, and what it may read
 
+#[path = "contract/asyncapi.rs"]
+mod asyncapi;
 #[path = "contract/bodies.rs"]
 mod bodies;
 #[path = "contract/documents.rs"]

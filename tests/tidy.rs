@@ -48,7 +48,10 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
             "timer",
         ],
     ),
-    ("operate", &["app", "archive", "clock", "config", "domain", "event", "handler", "hot", "queue", "telemetry"]),
+    (
+        "operate",
+        &["answer", "app", "archive", "clock", "config", "domain", "event", "handler", "hot", "queue", "telemetry"],
+    ),
     ("main", &["app", "config", "operate", "telemetry"]),
 ];
 

@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::envelope::BODY_LIMIT;
 use super::rating::{CSAT_SCORES, NPS_SCORES};
+use super::request::Asked;
 use super::shape::{Form, Shape, blank, definitions};
-use super::{conversation_close, due, message, project, rating, session, state, update, window};
+use super::{conversation_close, due, message, project, rating, request_shape, session, state, update, window};
 
 /// Where schemas are known by their ids.
 const SCHEMAS: &str = "urn:conversationd:schema:";
@@ -24,6 +25,8 @@ pub struct Described {
     pub event_types: &'static [&'static str],
     /// A body that is accepted.
     pub example: Value,
+    /// Whether it is answered.
+    pub is_request: bool,
     shape: Shape,
 }
 
@@ -51,7 +54,19 @@ impl Described {
             }
             None => data,
         };
-        Self { name, summary, event_types: types, example, shape }
+        Self { name, summary, event_types: types, example, is_request: false, shape }
+    }
+
+    fn request(
+        name: &'static str,
+        summary: &'static str,
+        types: &'static [&'static str],
+        asked: Asked,
+        said: Value,
+    ) -> Self {
+        let mut request = Self::of(name, summary, types, request_shape::shape(asked), said);
+        request.example["reply_to"] = "answers".into();
+        Self { is_request: true, ..request }
     }
 
     /// The schema of its whole body: JSON Schema 2020-12, in words that draft 7 has too, but for the definitions that it refers
@@ -70,10 +85,8 @@ impl Described {
 
     /// The same as a document of its own.
     pub fn document(&self) -> Map<String, Value> {
-        let mut schema = self.schema();
+        let mut schema = as_document(self.name, self.schema());
         schema.insert("$defs".to_owned(), definitions().into());
-        schema.insert("$schema".to_owned(), "https://json-schema.org/draft/2020-12/schema".into());
-        schema.insert("$id".to_owned(), [SCHEMAS, self.name].concat().into());
         schema
     }
 
@@ -87,6 +100,9 @@ impl Described {
             .must("event_type", event_type)
             .may("correlation_id", Form::id(BODY_LIMIT).says(id))
             .must("data", Form::object(data));
+        if self.is_request {
+            envelope = request_shape::addressed(envelope).rule(request_shape::answerable());
+        }
         if self.shape.has("key") && !self.shape.needs("key") {
             envelope = envelope.may("key", Form::any().but(blank()));
         }
@@ -103,6 +119,13 @@ impl Described {
     }
 }
 
+/// A schema as a document of its own, of draft 2020-12.
+pub fn as_document(name: &str, mut schema: Map<String, Value>) -> Map<String, Value> {
+    schema.insert("$schema".to_owned(), "https://json-schema.org/draft/2020-12/schema".into());
+    schema.insert("$id".to_owned(), [SCHEMAS, name].concat().into());
+    schema
+}
+
 /// What the schemas refer to.
 pub fn shared() -> Map<String, Value> {
     definitions()
@@ -110,7 +133,7 @@ pub fn shared() -> Map<String, Value> {
 
 /// Every event of the contract that this version takes.
 pub fn described() -> Vec<Described> {
-    [messages(), sessions(), surveys(), conversations(), states(), others()].concat()
+    [messages(), sessions(), surveys(), conversations(), states(), others(), requests()].concat()
 }
 
 fn messages() -> Vec<Described> {
@@ -238,6 +261,66 @@ fn states() -> Vec<Described> {
             &["state.delete"],
             state::delete_shape(),
             json!({"state_type": "flow", "state_key": "step"}),
+        ),
+    ]
+}
+
+fn requests() -> Vec<Described> {
+    let id = "1b4e28ba-2fa1-5d6e-8a7c-0123456789ab";
+    let project = |mut data: Value| {
+        data["contact_urn"] = Value::Null;
+        data["channel_uuid"] = Value::Null;
+        data
+    };
+    vec![
+        Described::request(
+            "get_context",
+            "What a model should be told of the thread's conversation: as many of its last messages as fit.",
+            &["get_context", "conversation.get_context"],
+            Asked::Context,
+            json!({"model": "gpt-4o", "max_tokens": 2000, "include_state": true}),
+        ),
+        Described::request(
+            "get_conversation",
+            "A conversation with its messages, open or closed, page by page.",
+            &["get_conversation"],
+            Asked::Conversation,
+            project(json!({"conversation_id": id, "limit": 50})),
+        ),
+        Described::request(
+            "list_conversations",
+            "A project's conversations, page by page.",
+            &["list_conversations"],
+            Asked::Conversations,
+            project(json!({"status": "closed", "from": "2026-03-01T00:00:00Z", "limit": 20})),
+        ),
+        Described::request(
+            "get_stats",
+            "A project's figures: counts, durations, scores, the busiest agents.",
+            &["get_stats"],
+            Asked::Stats,
+            project(json!({"from": "2026-03-01T00:00:00Z", "to": "2026-04-01T00:00:00Z", "group_by": "day"})),
+        ),
+        Described::request(
+            "get_state",
+            "A thread's variables.",
+            &["get_state"],
+            Asked::State,
+            json!({"state_type": "flow"}),
+        ),
+        Described::request(
+            "get_crm_link",
+            "The contact of a CRM that a conversation is linked to.",
+            &["get_crm_link"],
+            Asked::CrmLink,
+            project(json!({"conversation_id": id})),
+        ),
+        Described::request(
+            "list_crm_links",
+            "A project's links to contacts of a CRM, page by page.",
+            &["list_crm_links"],
+            Asked::CrmLinks,
+            project(json!({"crm_id": "77", "limit": 20})),
         ),
     ]
 }

@@ -18,6 +18,7 @@ pub mod project;
 mod rating;
 mod rejection;
 pub mod request;
+mod request_shape;
 pub mod session;
 mod shape;
 mod state;

@@ -17,7 +17,7 @@ use super::{Event, Kind, Raw, thread, time};
 const ECHO_LIMIT: usize = 64;
 
 /// Longest cursor, in bytes: those of this program are shorter.
-const CURSOR_LIMIT: usize = 1_024;
+pub(super) const CURSOR_LIMIT: usize = 1_024;
 
 /// A question and what its answer needs.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 /// Pairs of replacements for each event, besides every single one.
 const PAIRS: usize = 400;
 
+/// Beside the data, and in it.
+const READ_IN_ONE_OF_TWO_PLACES: [&str; 3] = ["correlation_id", "reply_to", "deadline"];
+
 /// A body, and which schema is asked about it.
 pub struct Body {
     pub schema: &'static str,
@@ -64,7 +67,8 @@ fn body(event: &Described, changes: &[Change]) -> Body {
 fn collect(schema: &Value, path: &[String], changes: &mut Vec<Change>) {
     for (field, form) in schema["properties"].as_object().into_iter().flatten() {
         let path = [path, std::slice::from_ref(field)].concat();
-        let second_name = form["deprecated"] == true || (path.len() > 1 && field == "correlation_id");
+        let second_name =
+            form["deprecated"] == true || (path.len() > 1 && READ_IN_ONE_OF_TWO_PLACES.contains(&field.as_str()));
         let values = values(form).into_iter().map(Some).chain([None]);
         changes.extend(values.map(|value| Change { path: path.clone(), value, second_name }));
         collect(form, &path, changes);
@@ -139,8 +143,9 @@ fn values(form: &Value) -> Vec<Value> {
     }
     for word in ["minimum", "maximum"] {
         if let Some(limit) = form[word].as_i64() {
-            values.extend([limit - 1, limit, limit + 1].map(Value::from));
-            values.extend([limit - 1, limit, limit + 1].map(|limit| json!(limit.to_string())));
+            for number in [limit.saturating_sub(1), limit, limit.saturating_add(1)] {
+                values.extend([json!(number), json!(number.to_string())]);
+            }
         }
     }
     values

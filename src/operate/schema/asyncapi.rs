@@ -10,17 +10,11 @@ const ABOUT: &str = "Events of chat conversations go into one SQS FIFO queue; wh
 
 /// The whole document.
 pub(super) fn document() -> Value {
-    let events = described();
-    let messages: Map<String, Value> = events.iter().map(|event| (key(event), message(event))).collect();
-    let of_channel: Map<String, Value> = events
-        .iter()
-        .map(|event| (key(event), json!({"$ref": format!("#/components/messages/{}", key(event))})))
-        .collect();
-    let taken: Vec<Value> =
-        events.iter().map(|event| json!({"$ref": format!("#/channels/events/messages/{}", key(event))})).collect();
-    let mut components =
-        json!({ "messages": messages, "schemas": shared(), "messageTraits": {"attributes": {"headers": headers()}} });
-    components["messages"]["deadLetter"] = dead_letter();
+    let every = described();
+    let (requests, events): (Vec<_>, Vec<_>) = every.iter().partition(|event| event.is_request);
+    let mut messages: Map<String, Value> = every.iter().map(|event| (key(event), message(event))).collect();
+    messages.insert("reply".to_owned(), reply());
+    messages.insert("dead-letter".to_owned(), dead_letter());
     json!({
         "asyncapi": "3.0.0",
         "info": {
@@ -30,37 +24,87 @@ pub(super) fn document() -> Value {
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
         "defaultContentType": "application/json",
-        "channels": {
-            "events": {
-                "address": "{prefix}.fifo",
-                "title": "The inbound queue",
-                "description": "An SQS FIFO queue; SQS_CONVERSATION_QUEUE_URL names it.",
-                "parameters": {"prefix": prefix()},
-                "messages": of_channel,
-            },
-            "deadLetters": {
-                "address": "{prefix}-dlq.fifo",
-                "title": "The dead-letter queue",
-                "description": "An SQS FIFO queue; SQS_CONVERSATION_DLQ_URL names it.",
-                "parameters": {"prefix": prefix()},
-                "messages": {"deadLetter": {"$ref": "#/components/messages/deadLetter"}},
-            },
-        },
+        "channels": channels(&every.iter().map(key).collect::<Vec<_>>(), &requests.iter().copied().map(key).collect::<Vec<_>>()),
         "operations": {
             "takeEvents": {
                 "action": "receive",
                 "summary": "The daemon takes events, in order within each group.",
                 "channel": {"$ref": "#/channels/events"},
-                "messages": taken,
+                "messages": within("events", &events),
+            },
+            "answerInOrder": {
+                "action": "receive",
+                "summary": "A request among the events of its thread is answered after all that came before it.",
+                "channel": {"$ref": "#/channels/events"},
+                "messages": within("events", &requests),
+                "reply": answered(),
+            },
+            "answer": {
+                "action": "receive",
+                "summary": "A request by its own queue is answered at once.",
+                "channel": {"$ref": "#/channels/requests"},
+                "messages": within("requests", &requests),
+                "reply": answered(),
             },
             "putAside": {
                 "action": "send",
                 "summary": "What cannot be taken is put aside as it came, with the reason.",
                 "channel": {"$ref": "#/channels/deadLetters"},
-                "messages": [{"$ref": "#/channels/deadLetters/messages/deadLetter"}],
+                "messages": [{"$ref": "#/channels/deadLetters/messages/dead-letter"}],
             },
         },
-        "components": components,
+        "components": {
+            "messages": messages,
+            "schemas": shared(),
+            "messageTraits": {"attributes": {"headers": headers()}},
+        },
+    })
+}
+
+fn channels(every: &[String], requests: &[String]) -> Value {
+    let holding = |keys: &[String]| -> Map<String, Value> {
+        keys.iter().map(|key| (key.clone(), json!({"$ref": format!("#/components/messages/{key}")}))).collect()
+    };
+    json!({
+        "events": {
+            "address": "{prefix}.fifo",
+            "title": "The inbound queue",
+            "description": "An SQS FIFO queue; SQS_CONVERSATION_QUEUE_URL names it.",
+            "parameters": {"prefix": prefix()},
+            "messages": holding(every),
+        },
+        "requests": {
+            "address": null,
+            "title": "The request queue",
+            "description": "An SQS queue, FIFO or not; SQS_CONVERSATION_REQUEST_QUEUE_URL names it, if there is one.",
+            "messages": holding(requests),
+        },
+        "replies": {
+            "address": null,
+            "title": "A reply queue",
+            "description": "An SQS queue of the asker's, FIFO or not, on the list CONVERSATIOND_REPLY_QUEUES. In a FIFO queue the \
+                            group of a reply is its correlation id.",
+            "messages": holding(&["reply".to_owned()]),
+        },
+        "deadLetters": {
+            "address": "{prefix}-dlq.fifo",
+            "title": "The dead-letter queue",
+            "description": "An SQS FIFO queue; SQS_CONVERSATION_DLQ_URL names it.",
+            "parameters": {"prefix": prefix()},
+            "messages": holding(&["dead-letter".to_owned()]),
+        },
+    })
+}
+
+fn within(channel: &str, events: &[&Described]) -> Vec<Value> {
+    events.iter().map(|event| json!({"$ref": format!("#/channels/{channel}/messages/{}", key(event))})).collect()
+}
+
+fn answered() -> Value {
+    json!({
+        "address": {"location": "$message.payload#/reply_to", "description": "One of CONVERSATIOND_REPLY_QUEUES."},
+        "channel": {"$ref": "#/channels/replies"},
+        "messages": [{"$ref": "#/channels/replies/messages/reply"}],
     })
 }
 
@@ -70,7 +114,7 @@ fn prefix() -> Value {
 
 /// A name without dots: what a key of the document may be.
 fn key(event: &Described) -> String {
-    event.name.replace('.', "-").replace('_', "-")
+    event.name.replace(['.', '_'], "-")
 }
 
 fn message(event: &Described) -> Value {
@@ -111,6 +155,16 @@ fn headers() -> Value {
         "correlation_id": {"type": "string", "description": "Read when the body has none."},
         "traceparent": {"type": "string", "description": "W3C trace context: the trace goes on in the daemon."},
     }})
+}
+
+fn reply() -> Value {
+    json!({
+        "name": "reply",
+        "title": "Reply",
+        "summary": "The answer to a request, or why there is none.",
+        "correlationId": {"location": "$message.payload#/correlation_id", "description": "The request's."},
+        "payload": super::reply(),
+    })
 }
 
 fn dead_letter() -> Value {

@@ -6,13 +6,19 @@ mod yaml;
 use std::{collections::BTreeMap, fs, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::output::say;
-use crate::event::contract::described;
+use crate::{
+    answer::reply_schema,
+    event::contract::{as_document, described},
+};
 
 /// The file of the AsyncAPI document.
 const ASYNCAPI: &str = "asyncapi.yaml";
+
+/// What the schema of replies is called.
+const REPLY: &str = "reply";
 
 /// What to print.
 #[derive(Clone, Debug, clap::Args)]
@@ -33,7 +39,14 @@ pub fn documents() -> BTreeMap<String, String> {
     let schema = |document| format!("{:#}\n", Value::Object(document));
     let schemas =
         described().into_iter().map(|event| (format!("schemas/{}.json", event.name), schema(event.document())));
-    schemas.chain([(ASYNCAPI.to_owned(), yaml::written(&asyncapi::document()))]).collect()
+    let reply = (format!("schemas/{REPLY}.json"), schema(as_document(REPLY, reply())));
+    schemas.chain([reply, (ASYNCAPI.to_owned(), yaml::written(&asyncapi::document()))]).collect()
+}
+
+/// The schema of every reply.
+fn reply() -> Map<String, Value> {
+    let names: Vec<&str> = described().iter().filter(|event| event.is_request).map(|event| event.name).collect();
+    reply_schema(&names)
 }
 
 /// Prints, or writes.
@@ -42,7 +55,7 @@ pub fn documents() -> BTreeMap<String, String> {
 /// There is no such name, or a file cannot be written.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.list {
-        let names: Vec<&str> = described().iter().map(|event| event.name).collect();
+        let names: Vec<&str> = described().iter().map(|event| event.name).chain([REPLY]).collect();
         say(names.join("\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
