@@ -9,5 +9,7 @@ mod bodies;
 mod documents;
 #[path = "contract/judge.rs"]
 mod judge;
+#[path = "contract/lint.rs"]
+mod lint;
 #[path = "contract/tools.rs"]
 mod tools;

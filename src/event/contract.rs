@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::envelope::BODY_LIMIT;
+use super::name::Name;
 use super::rating::{CSAT_SCORES, NPS_SCORES};
 use super::request::Asked;
 use super::shape::{Form, Shape, blank, definitions};
@@ -29,6 +30,9 @@ pub struct Described {
     pub is_request: bool,
     shape: Shape,
 }
+
+/// A message that is a score.
+const SCORED: &str = "message.scored";
 
 /// What the examples share.
 const PROJECT: &str = "0b1f6c1e-5f0e-4a55-8d0f-1b1f3c2d4e5f";
@@ -119,6 +123,19 @@ impl Described {
     }
 }
 
+/// What describes events of this name, as scores or not.
+pub(super) fn of(name: Name, scored: bool) -> Option<Described> {
+    let is_it = |event: &Described| {
+        let named = event.event_types.first().is_some_and(|first| Name::parse(first) == Ok(name));
+        if event.name == SCORED { scored && spoken(name) } else { named && !(scored && spoken(name)) }
+    };
+    described().into_iter().find(is_it)
+}
+
+fn spoken(name: Name) -> bool {
+    matches!(name, Name::MessageReceived | Name::MessageSent | Name::SaveMessage)
+}
+
 /// A schema as a document of its own, of draft 2020-12.
 pub fn as_document(name: &str, mut schema: Map<String, Value>) -> Map<String, Value> {
     schema.insert("$schema".to_owned(), "https://json-schema.org/draft/2020-12/schema".into());
@@ -165,11 +182,11 @@ fn messages() -> Vec<Described> {
             said("Olá!", "incoming"),
         ),
         Described::of(
-            "message.scored",
+            SCORED,
             "A score or a custom answer that travels as a message, with a key and a value. The two may also stand beside data.",
             &["message.received", "message.sent", "conversation.save_message"],
             rating::scored_shape(),
-            json!({"key": "weni_csat", "value": 5, "message": {"text": "", "source": "system"}}),
+            json!({"key": "weni_csat", "value": 5, "message": {"text": "", "source": "system", "created_at": "2026-03-01T12:40:00Z"}}),
         ),
     ]
 }
@@ -364,7 +381,6 @@ mod tests {
 
     use super::*;
     use crate::event::fields::asked;
-    use crate::event::name::Name;
     use crate::event::testing::decode_body;
 
     /// The fields that a schema names, as the readers call them.

@@ -33,6 +33,11 @@ impl Fields {
         Self(object)
     }
 
+    /// The object itself, as far as it is not read yet.
+    pub(super) fn object_itself(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
     /// Whether the field has a value.
     pub(super) fn has(&self, field: &'static str) -> bool {
         #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Names of events, with their aliases.
 
+use crate::domain::Direction;
+
 use super::rejection::{Code, Rejection};
 use super::request::Asked;
 
@@ -29,6 +31,15 @@ pub(super) enum Name {
 const UNSUPPORTED: [&str; 2] = ["crm.contact_updated", "crm.linked"];
 
 impl Name {
+    /// Who speaks in an event of this name, unless the event says otherwise.
+    pub(super) fn expects(self) -> Option<Direction> {
+        match self {
+            Self::MessageReceived => Some(Direction::Incoming),
+            Self::MessageSent => Some(Direction::Outgoing),
+            _ => None,
+        }
+    }
+
     /// The event called `name`, by its own name or an alias.
     ///
     /// # Errors

@@ -91,12 +91,12 @@ impl Form {
 
     /// A time that stands for itself when it cannot be read: anything may come.
     pub(super) fn time() -> Self {
-        Self::of(json!({"examples": ["2026-03-01T09:30:45.123-03:00"]}))
+        Self::of(json!({"x-time": true, "examples": ["2026-03-01T09:30:45.123-03:00"]}))
     }
 
     /// A time that must be one when it is given.
     pub(super) fn exact_time() -> Self {
-        Self::of(json!({"type": ["string", "number", "null"], "examples": ["2026-03-01T09:30:45.123-03:00"]}))
+        Self::time().but(json!({"type": ["string", "number", "null"]}))
     }
 
     /// Anything but nothing; `limit` bytes of a string, or of anything else as JSON.

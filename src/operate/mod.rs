@@ -9,6 +9,7 @@ pub mod erase;
 pub mod export;
 pub mod health;
 pub mod hold;
+pub mod lint;
 pub mod migrate;
 pub mod projects;
 pub mod provision;
