@@ -9,7 +9,6 @@ use std::{
     process::ExitCode,
 };
 
-use chrono::Utc;
 use serde::Serialize;
 
 use self::verdict::{Finding, Linted, Verdict};
@@ -18,6 +17,7 @@ use super::{
     output::Output,
     rows::{aligned, cell},
 };
+use crate::clock::{Clock as _, SystemClock};
 
 /// Exit code when an event would be rejected.
 const REJECTED: u8 = 1;
@@ -49,7 +49,7 @@ struct Totals {
 /// The input cannot be read, or is too large.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let input = pieces::read(&arguments.file)?;
-    let (now, mask) = (Utc::now(), Mask::unless(arguments.reveal));
+    let (now, mask) = (SystemClock.now(), Mask::unless(arguments.reveal));
     let (mut seen, mut totals) = (HashMap::new(), Totals::default());
     let mut output = Output::new();
     let mut rows = Vec::new();

@@ -56,7 +56,8 @@ pub(super) fn cut(input: &[u8]) -> Vec<Piece<'_>> {
     }
     // no line is an event: one event that is broken, or none
     let (first, last) = (lines.first().map(|line| line.start), lines.last().map(|line| line.end));
-    first.zip(last).map(|(start, end)| placed(input, &[start..end])).unwrap_or_default()
+    let whole = first.zip(last).map(|(start, end)| start..end);
+    whole.map(|whole| placed(input, std::slice::from_ref(&whole))).unwrap_or_default()
 }
 
 fn values(input: &[u8]) -> Option<Vec<Range<usize>>> {

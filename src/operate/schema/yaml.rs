@@ -24,29 +24,36 @@ fn block(value: &Value, depth: usize, text: &mut String) {
         }
         Value::Array(values) => {
             for value in values {
-                let begin = text.len();
+                if !is_block(value) {
+                    text.push_str(&format!("{blanks}- {}\n", inline(value)));
+                    continue;
+                }
+                let begin = text.len() + blanks.len();
                 block(value, depth + 1, text);
                 // the dash takes the place of the first line's last blanks
-                let indent = begin + blanks.len();
-                text.replace_range(indent..indent + 2, "- ");
+                text.replace_range(begin..begin + 2, "- ");
             }
         }
         plain => text.push_str(&format!("{blanks}{}\n", inline(plain))),
     }
 }
 
-/// A value behind a key or a dash.
+/// A value behind a key.
 fn after(value: &Value, depth: usize, text: &mut String) {
+    if is_block(value) {
+        text.push('\n');
+        block(value, depth, text);
+    } else {
+        text.push_str(&format!(" {}\n", inline(value)));
+    }
+}
+
+/// Whether it needs lines of its own.
+fn is_block(value: &Value) -> bool {
     match value {
-        Value::Object(object) if !object.is_empty() => {
-            text.push('\n');
-            block(value, depth, text);
-        }
-        Value::Array(values) if values.iter().any(|value| value.is_array() || value.is_object()) => {
-            text.push('\n');
-            block(value, depth, text);
-        }
-        plain => text.push_str(&format!(" {}\n", inline(plain))),
+        Value::Object(object) => !object.is_empty(),
+        Value::Array(values) => values.iter().any(|value| value.is_array() || value.is_object()),
+        _ => false,
     }
 }
 
