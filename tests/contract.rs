@@ -7,9 +7,16 @@ mod asyncapi;
 mod bodies;
 #[path = "contract/documents.rs"]
 mod documents;
+#[path = "contract/examples.rs"]
+mod examples;
 #[path = "contract/judge.rs"]
 mod judge;
 #[path = "contract/lint.rs"]
 mod lint;
+#[allow(dead_code)] // not all of a site is used here
+#[path = "operate/site.rs"]
+mod site;
 #[path = "contract/tools.rs"]
 mod tools;
+#[path = "operate/unsteady.rs"]
+mod unsteady;

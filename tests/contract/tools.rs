@@ -87,7 +87,9 @@ fn installed(source: &str) -> Result<Node, String> {
     fs::create_dir_all(&folder).expect("a folder");
     for entry in fs::read_dir(root().join(source)).expect("the source") {
         let entry = entry.expect("an entry");
-        fs::copy(entry.path(), folder.join(entry.file_name())).expect("a copy");
+        if entry.file_type().expect("its type").is_file() {
+            fs::copy(entry.path(), folder.join(entry.file_name())).expect("a copy");
+        }
     }
     let lock = fs::read_to_string(folder.join("package-lock.json")).expect("a lock file");
     let stamp = folder.join("installed");
