@@ -123,6 +123,18 @@ metrics! {
         ratings = "conversationd.ratings", "{rating}";
         /// Deliveries dead-lettered.
         dead_lettered = "conversationd.deliveries.dead_lettered", "{delivery}";
+        /// Dead letters that could not be decoded.
+        dead_rejected = "conversationd.dead_letters.rejected", "{delivery}";
+        /// Dead letters that failed too often.
+        dead_exhausted = "conversationd.dead_letters.exhausted", "{delivery}";
+        /// Dead letters whose group is parked.
+        dead_parked = "conversationd.dead_letters.parked", "{delivery}";
+        /// Dead letters that an operator gave up.
+        dead_skipped = "conversationd.dead_letters.skipped", "{delivery}";
+        /// Groups parked by this process.
+        parkings = "conversationd.groups.parkings", "{group}";
+        /// Groups not parked because too many are: they went on without the message that failed.
+        parkings_refused = "conversationd.groups.parkings_refused", "{group}";
         /// Deliveries given back for another try.
         released = "conversationd.deliveries.released", "{delivery}";
         /// Deliveries whose lease was lost before they were settled.
@@ -171,6 +183,10 @@ metrics! {
         leases_held = "conversationd.leases.held", "{lease}";
         /// Whether the hot store is away, 1, and nothing is polled but to try it.
         hot_away = "conversationd.hot.away", "1";
+        /// Whether consuming is paused, 1, by an operator.
+        paused = "conversationd.paused", "1";
+        /// Groups parked now, by whichever replica.
+        parked_groups = "conversationd.groups.parked", "{group}";
         /// Whether the archive is away, 1, and closes wait.
         archive_away = "conversationd.archive.away", "1";
     }

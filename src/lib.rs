@@ -6,8 +6,8 @@ pub mod telemetry;
 
 pub mod app;
 
+pub mod alert;
 pub mod answer;
-
 pub mod breaker;
 pub mod clock;
 pub mod coalesce;

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use conversationd::{
     app::App,
-    config::{self, Config, DatabaseConfig, Faults, HealthConfig, LogConfig, QueueConfig, SETTINGS},
+    config::{
+        self, AskConfig, Config, DatabaseConfig, Faults, HealthConfig, LogConfig, QueueConfig, SETTINGS, TableConfig,
+    },
     operate, telemetry,
 };
 
@@ -65,6 +67,24 @@ enum Command {
     /// Contacts, names and texts are masked unless --reveal.
     #[command(subcommand)]
     Conversations(operate::conversations::Command),
+    /// Ask the daemon a question, as a program would, and show the answer.
+    ///
+    /// Sends a request into the queue, with a reply queue of its own that is removed again, and waits. The daemons must be told
+    /// CONVERSATIOND_REPLY_QUEUES=conversationd-ask-* (or the name given with --reply-queue). What people said is hidden
+    /// unless --reveal. Exit code 0 when there is an answer, 1 when there is none, 65 when the daemon would not take the
+    /// question.
+    #[command(
+        after_help = "Examples:\n  conversationd ask get_context --project P --contact whatsapp:+5511… --channel CH --window 8k\n  \
+                            conversationd ask list_conversations --project P --status open --json | jq .data\n  \
+                            conversationd ask get_stats --project P --group-by day"
+    )]
+    Ask(operate::ask::Arguments),
+    /// Show what a project's closed conversations add up to: resolutions, times, CSAT, NPS, busiest agents, days.
+    ///
+    /// Reads the archive, or the replica that CONVERSATIOND_READ_REPLICA_URL names; needs no daemon.
+    #[command(after_help = "Examples:\n  conversationd stats --project P\n  \
+                            conversationd stats --project P --since 90d --agent A --json | jq .stats.csat")]
+    Stats(operate::stats::Arguments),
     /// See and set when a project's conversations close: its time zone, midnight, idle time.
     #[command(subcommand)]
     Projects(operate::projects::Command),
@@ -73,6 +93,14 @@ enum Command {
     /// Everything that changes something is a dry run unless --yes. Groups and bodies are masked unless --reveal.
     #[command(subcommand)]
     Dlq(operate::dlq::Command),
+    /// Stop consuming, in all replicas.
+    ///
+    /// They go on living: they receive nothing, begin nothing, charge nobody, and keep what they have in hand. Needs
+    /// DYNAMODB_MESSAGE_TABLE only.
+    #[command(after_help = "Example:\n  conversationd pause --reason 'the archive moves house'")]
+    Pause(operate::pause::Arguments),
+    /// Consume again, in all replicas.
+    Resume,
     /// Check that the archive still holds what its rows say: counts, tokens, content hashes, statistics.
     ///
     /// Computes them again from the messages. Changes nothing. Exit code 1 when anything differs.
@@ -152,8 +180,14 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Lint(arguments) => return operate::lint::run(&arguments),
         Command::Schema(arguments) => return operate::schema::run(&arguments),
         Command::Conversations(command) => return operate::conversations::run(&command, environment).await,
+        Command::Ask(arguments) => return operate::ask::run(&arguments, &AskConfig::read(environment)?).await,
+        Command::Stats(arguments) => {
+            return operate::stats::run(&arguments, &DatabaseConfig::read(environment)?).await;
+        }
         Command::Projects(command) => return operate::projects::run(&command, environment).await,
         Command::Dlq(command) => return operate::dlq::run(&command, environment).await,
+        Command::Pause(arguments) => return operate::pause::pause(&arguments, &TableConfig::read(environment)?).await,
+        Command::Resume => return operate::pause::resume(&TableConfig::read(environment)?).await,
         Command::Verify(arguments) => {
             return operate::verify::run(&arguments, &DatabaseConfig::read(environment)?).await;
         }

@@ -11,11 +11,12 @@ use std::{
 const LINES: usize = 500;
 
 /// What each room may import; a room that is not here does not exist.
-const MAY_IMPORT: [(&str, &[&str]); 21] = [
+const MAY_IMPORT: [(&str, &[&str]); 22] = [
     ("domain", &[]),
     ("clock", &[]),
     ("breaker", &[]),
     ("counters", &[]),
+    ("alert", &["counters"]),
     ("coalesce", &[]),
     ("queue", &["clock", "coalesce", "domain"]),
     ("context", &["domain"]),
@@ -24,11 +25,11 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
     ("hot", &["coalesce", "domain"]),
     ("archive", &["breaker", "domain"]),
     ("answer", &["archive", "breaker", "clock", "context", "counters", "domain", "event", "hot", "queue"]),
-    ("pipeline", &["answer", "archive", "clock", "counters", "domain", "event", "handler", "hot", "queue"]),
-    ("consumer", &["breaker", "counters", "domain", "pipeline", "queue"]),
+    ("pipeline", &["alert", "answer", "archive", "clock", "counters", "domain", "event", "handler", "hot", "queue"]),
+    ("consumer", &["alert", "breaker", "clock", "counters", "domain", "event", "hot", "pipeline", "queue"]),
     ("requests", &["pipeline", "queue"]),
     ("timer", &["clock", "counters", "domain", "event", "hot", "queue"]),
-    ("config", &["consumer", "context", "domain", "queue"]),
+    ("config", &["consumer", "context", "domain", "event", "queue"]),
     ("telemetry", &["clock", "config", "counters"]),
     (
         "app",

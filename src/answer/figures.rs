@@ -1,7 +1,6 @@
 //! `get_stats`: what a project's closed conversations of a time add up to.
 
 use chrono::TimeDelta;
-use serde_json::{Value, json};
 
 use super::{
     Asking,
@@ -36,20 +35,10 @@ impl Asking<'_> {
         let replica = self.answers.replica.as_ref();
         let reader = replica.unwrap_or(&self.answers.archive);
         let figures = reader.figures(&Period { project, from, to, agent, grouping }).await?;
-        let groups = figures.groups.into_iter().map(|(name, mut figures)| {
-            figures["group"] = name.into();
-            figures
-        });
-        let busiest = figures.busiest.iter().map(|(agent, n)| json!({"agent_id": agent, "conversations": n}));
-        let content = json!({
-            "from": at(from),
-            "to": at(to),
-            "as_of": figures.as_of.map(at),
-            "from_replica": replica.is_some(),
-            "stats": figures.all,
-            "groups": grouping.map(|_| groups.collect::<Vec<Value>>()),
-            "busiest_agents": busiest.collect::<Vec<Value>>(),
-        });
+        let mut content = figures.told();
+        content["from"] = at(from).into();
+        content["to"] = at(to).into();
+        content["from_replica"] = replica.is_some().into();
         Ok(Outcome::ok(content))
     }
 }

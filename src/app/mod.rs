@@ -88,7 +88,8 @@ impl App {
             Requests::new(pipeline, wait, config.answers.at_once, drain, instance)
         });
         Ok(Self {
-            consumer: Consumer::new(Arc::new(pipeline(inbox.clone())), config.limits, instance),
+            consumer: Consumer::new(Arc::new(pipeline(inbox.clone())), config.limits, instance)
+                .parking(config.park.clone()),
             requests,
             timer: Timer::new(store, inbox, clock.clone(), counters.clone()),
             archive,
@@ -169,6 +170,15 @@ impl App {
 #[allow(clippy::disallowed_methods)] // its room
 fn instance() -> Uuid {
     Uuid::new_v4()
+}
+
+/// The replica that `database` names, to read from; the archive itself if it names none.
+///
+/// # Errors
+/// The URL cannot be used.
+pub fn replica(database: &DatabaseConfig) -> anyhow::Result<PostgresArchive> {
+    let url = database.replica.as_ref().unwrap_or(&database.url);
+    archive(&DatabaseConfig { url: url.clone(), ..database.clone() })
 }
 
 /// The archive that `database` names.

@@ -1,7 +1,7 @@
 //! A project's figures: what its closed conversations of a time add up to.
 
-use chrono::{DateTime, Utc};
-use serde_json::Value;
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Value, json};
 use sqlx::{FromRow, Postgres, QueryBuilder};
 
 use super::{ArchiveError, PostgresArchive};
@@ -94,6 +94,23 @@ pub struct Figures {
     pub busiest: Vec<(String, i64)>,
     /// Up to when the database that was asked knows the archive: a replica lags behind. `None` when it cannot say.
     pub as_of: Option<DateTime<Utc>>,
+}
+
+impl Figures {
+    /// As they are told: `stats`, `groups`, `busiest_agents`, `as_of`.
+    pub fn told(self) -> Value {
+        let groups = self.groups.into_iter().map(|(name, mut figures)| {
+            figures["group"] = name.into();
+            figures
+        });
+        let busiest = self.busiest.iter().map(|(agent, n)| json!({"agent_id": agent, "conversations": n}));
+        json!({
+            "stats": self.all,
+            "groups": groups.collect::<Vec<Value>>(),
+            "busiest_agents": busiest.collect::<Vec<Value>>(),
+            "as_of": self.as_of.map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+        })
+    }
 }
 
 #[derive(FromRow)]

@@ -3,8 +3,8 @@
 use std::{fmt, time::Duration};
 
 use super::{
-    MODELS, QUEUE_URL, REPLY_BYTES, REPLY_QUEUES, REQUEST_QUEUE_URL, REQUEST_SECONDS, REQUESTS, SUMMARY_ENDPOINT,
-    SUMMARY_KEY, SUMMARY_MODEL, SUMMARY_SECONDS, Secret, TOKENIZER, reader::Reader,
+    Faults, MODELS, QUEUE_URL, QueueConfig, REPLY_BYTES, REPLY_QUEUES, REQUEST_QUEUE_URL, REQUEST_SECONDS, REQUESTS,
+    SUMMARY_ENDPOINT, SUMMARY_KEY, SUMMARY_MODEL, SUMMARY_SECONDS, Secret, TOKENIZER, reader::Reader,
 };
 use crate::{
     context::{Model, Models, Tokenizer, window},
@@ -30,6 +30,36 @@ pub struct AnswerConfig {
     pub models: Models,
     /// The model that summarises, if one does.
     pub endpoint: Option<EndpointConfig>,
+}
+
+/// Where questions are sent, for a command that asks.
+#[derive(Clone, Debug)]
+pub struct AskConfig {
+    /// The inbound queue: reply queues are named beside it.
+    pub queue: QueueConfig,
+    /// The queue of requests that need no order.
+    pub request_queue: Option<String>,
+    /// Which queues replies may go to, as far as this environment knows.
+    pub replies: Option<ReplyList>,
+}
+
+impl AskConfig {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        let queue = QueueConfig::read(get);
+        let mut reader = Reader { get, faults: Vec::new() };
+        let answers = AnswerConfig::read(&mut reader);
+        let replies = reader.optional(REPLY_QUEUES).map(|_| answers.replies);
+        let rest = reader.end((answers.queue_url, replies));
+        match (queue, rest) {
+            (Ok(queue), Ok((request_queue, replies))) => Ok(Self { queue, request_queue, replies }),
+            (Err(faults), Err(others)) => Err(faults.and(others)),
+            (Err(faults), _) | (_, Err(faults)) => Err(faults),
+        }
+    }
 }
 
 /// The model that summarises.

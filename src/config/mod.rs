@@ -7,11 +7,11 @@ mod metrics;
 mod reader;
 mod receipt;
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
-use crate::{consumer::Limits, domain::Policy};
+use crate::{consumer::Limits, domain::Policy, event::Kind};
 
-pub use answers::{AnswerConfig, EndpointConfig};
+pub use answers::{AnswerConfig, AskConfig, EndpointConfig};
 pub use metrics::{HealthConfig, MetricsConfig, PushConfig};
 use reader::Reader;
 pub use reader::{Fault, Faults, Secret};
@@ -68,6 +68,7 @@ settings! {
     LONGEST_LEASE = "CONVERSATIOND_LONGEST_LEASE_SECONDS", "seconds", "900", "a delivery held longer is given up to others";
     ATTEMPTS = "CONVERSATIOND_ATTEMPTS", "attempts", "8", "failed attempts after which a delivery goes to the dead-letter queue; outages do not count";
     RETRIES = "CONVERSATIOND_RETRIES", "tries", "3", "further tries of what failed before it goes back to the queue, within about a second";
+    PARK = "CONVERSATIOND_PARK", "", "none", "event types, with commas between: when one of these fails too often, its group is parked, and all that follows in it becomes dead letters, until `conversationd dlq group unpark`";
     POLLERS = "CONVERSATIOND_POLLERS", "polls", "8", "polls at once under load; one when quiet";
     IN_FLIGHT = "CONVERSATIOND_IN_FLIGHT", "deliveries", "500", "deliveries held at once";
     IN_FLIGHT_BYTES = "CONVERSATIOND_IN_FLIGHT_BYTES", "bytes", "100663296", "bytes of deliveries held at once; a poll reserves 10 MiB of it";
@@ -176,6 +177,8 @@ pub struct Config {
     pub longest_lease: Duration,
     /// What is taken on at once.
     pub limits: Limits,
+    /// Event types whose exhaustion parks their group.
+    pub park: BTreeSet<String>,
     /// Linger of store requests.
     pub linger: Duration,
     /// Linger of deletes.
@@ -347,6 +350,7 @@ impl Config {
                 attempts: reader.number(ATTEMPTS, 1, 1000),
                 retries: reader.number(RETRIES, 0, 3),
             },
+            park: parking(&mut reader),
             linger: Duration::from_millis(reader.number(LINGER, 0, 1000)),
             delete_linger: Duration::from_millis(reader.number(DELETE_LINGER, 0, 1000)),
             metrics: MetricsConfig::read_with(&mut reader),
@@ -382,6 +386,16 @@ impl Config {
             reader.fault(LONGEST_LEASE, format!("must not be shorter than {}", VISIBILITY.variable));
         }
     }
+}
+
+fn parking(reader: &mut Reader<'_>) -> BTreeSet<String> {
+    let listed = reader.optional(PARK).filter(|listed| listed != PARK.default).unwrap_or_default();
+    let types = listed.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+    let types: BTreeSet<String> = types.collect();
+    if types.iter().any(|name| !Kind::NAMES.contains(&name.as_str())) {
+        reader.fault(PARK, format!("must be none, or some of {}", Kind::NAMES.join(", ")));
+    }
+    types
 }
 
 #[cfg(test)]
@@ -441,6 +455,18 @@ mod tests {
         assert!(shown.contains("DATABASE_URL") && !shown.contains("hunter2"), "{shown}");
         let logs = LogConfig::read(&|name| variables.get(name).map(|value| (*value).to_owned()));
         assert!(!logs.expect_err("faulty").to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn only_events_that_exist_can_be_parked() {
+        let mut variables = complete();
+        assert!(read(&variables).expect("valid").park.is_empty());
+        for (value, parked) in [("none", 0), ("due", 1), (" message.received, due,", 2)] {
+            variables.insert("CONVERSATIOND_PARK", value);
+            assert_eq!(read(&variables).expect("valid").park.len(), parked, "{value}");
+        }
+        variables.insert("CONVERSATIOND_PARK", "due,messages");
+        assert_eq!(read(&variables).expect_err("faulty").0[0].variable, "CONVERSATIOND_PARK");
     }
 
     #[test]

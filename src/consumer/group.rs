@@ -3,7 +3,7 @@
 //! A failure stops this group only. Who is charged for it: a delivery whose turn failed by itself, never one that waited
 //! behind it, and nobody for an outage.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use futures_util::FutureExt;
@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, field::display, info, info_span, warn};
 use uuid::Uuid;
 
-use super::done::Done;
+use super::{control::Control, done::Done, told::given_up};
 use crate::{
+    alert,
     breaker::Breaker,
     pipeline::{Failure, Pipeline, Work},
     queue::{BATCH, DeadLetterReason, Delivery, QueueError, Receipt},
@@ -37,6 +38,10 @@ pub(super) struct Runner {
     /// The breaker of the hot store; while it is open, nothing is polled.
     pub(super) hot: Arc<Breaker>,
     pub(super) done: Done,
+    /// What all replicas are told.
+    pub(super) control: Arc<Control>,
+    /// Event types whose exhaustion parks their group.
+    pub(super) parks: BTreeSet<String>,
     /// Failed attempts after which a delivery is dead.
     pub(super) max_attempts: u32,
     /// Tries within one receipt after the first.
@@ -57,14 +62,14 @@ impl Ran {
     }
 }
 
-/// What a failed turn means for its group.
-enum Verdict {
+/// What a step of a group's run means for it.
+pub(super) enum Verdict {
+    /// So many are settled; the group goes on.
+    Settled(usize),
     /// Leave everything to whoever holds the deliveries now.
     Abandon,
     /// Give everything back, the head after this long.
     Release(Duration),
-    /// The head is dead and settled; the group goes on.
-    GoOn,
 }
 
 impl Runner {
@@ -87,15 +92,8 @@ impl Runner {
             }
             let trace = works[0].trace.map(display);
             let span = info_span!("turn", sqs.message_id = works[0].delivery.message_id, trace_id = trace);
-            let failure = match self.turn(&works, &stop).instrument(span.clone()).await {
-                Ok(settled) => {
-                    works.drain(..settled);
-                    continue;
-                }
-                Err(failure) => failure,
-            };
-            match self.judge(&works[0], failure).instrument(span).await {
-                Verdict::GoOn => drop(works.remove(0)),
+            match self.step(&works, &stop).instrument(span).await {
+                Verdict::Settled(settled) => drop(works.drain(..settled)),
                 Verdict::Release(pause) => {
                     warn!(pause_secs = pause.as_secs(), deliveries = works.len(), "the group waits");
                     self.release(receipts(&works), pause).await;
@@ -111,6 +109,24 @@ impl Runner {
         }
     }
 
+    /// What becomes of the head, and of those that share its turn.
+    async fn step(&self, works: &[Work], stop: &CancellationToken) -> Verdict {
+        let told = match self.control.current().await {
+            Ok(told) => told,
+            Err(failure) => return self.judge(&works[0], Failed::uncharged(failure.into())).await,
+        };
+        if told.controls.pause.is_some() {
+            return self.wait(&works[0].delivery, stop).await;
+        }
+        if let Some(verdict) = self.parked(works, &told).await {
+            return verdict;
+        }
+        match self.turn(works, stop).await {
+            Ok(settled) => Verdict::Settled(settled),
+            Err(failed) => self.judge(&works[0], failed).await,
+        }
+    }
+
     /// One turn, with its tries. What was applied and could not be deleted is remembered, so as not to run again.
     async fn turn(&self, works: &[Work], stop: &CancellationToken) -> Result<usize, Failed> {
         let head = &works[0].delivery;
@@ -123,7 +139,8 @@ impl Runner {
             works = &works[..1];
             let charged = self.charge(head, 1).await.map_err(Failed::uncharged)?;
             attempts = Some(charged);
-            if charged > self.max_attempts {
+            // one that kills the process never gets as far as failing: charged before, it has
+            if charged > self.max_attempts || (charged > 1 && self.wish(head).await.is_some()) {
                 return Err(Failed { failure: Failure::Exhausted, attempts });
             }
         }
@@ -185,6 +202,10 @@ impl Runner {
             return Verdict::Abandon;
         }
         warn!(error = %failure, sqs.message_id = head.message_id, "turn failed");
+        if !failure.is_outage_of_hot() && !matches!(failure, Failure::Unacked { .. }) && self.is_given_up(head).await {
+            let reason = format!("given up at an operator's word: {failure}");
+            return self.bury(work, alert::SKIPPED, reason, self.max_attempts).await;
+        }
         if failure.is_outage() {
             if attempts.is_some() {
                 // it was charged beforehand, and is not to blame
@@ -202,25 +223,23 @@ impl Runner {
         if attempts < self.max_attempts {
             return Verdict::Release(pause(head, attempts));
         }
-        self.bury(work, &failure, attempts).await
+        if let Some(verdict) = self.park(work, &failure, attempts).await {
+            return verdict;
+        }
+        error!(sqs.message_id = head.message_id, attempts, error = %failure, "a delivery is given up: it failed too often");
+        self.bury(work, alert::EXHAUSTED, given_up(&failure, attempts), attempts).await
     }
 
     /// A delivery that failed too often is kept, with the reason, out of the group's way.
-    async fn bury(&self, work: &Work, failure: &Failure, attempts: u32) -> Verdict {
-        let reason = DeadLetterReason {
-            code: "attempts_exhausted".into(),
-            field: None,
-            reason: format!("given up after failed attempt {attempts}: {failure}"),
-        };
-        error!(sqs.message_id = work.delivery.message_id, attempts, error = %failure, "delivery dead-lettered: it failed too often");
-        match self.pipeline.bury(work, &reason).await {
-            Ok(()) => Verdict::GoOn,
+    async fn bury(&self, work: &Work, code: &str, reason: String, attempts: u32) -> Verdict {
+        match self.pipeline.bury(work, &DeadLetterReason { code: code.to_owned(), field: None, reason }).await {
+            Ok(()) => Verdict::Settled(1),
             Err(Failure::LeaseLost) => Verdict::Abandon,
             Err(_) => Verdict::Release(pause(&work.delivery, attempts)),
         }
     }
 
-    async fn charge(&self, delivery: &Delivery, attempts: i32) -> Result<u32, Failure> {
+    pub(super) async fn charge(&self, delivery: &Delivery, attempts: i32) -> Result<u32, Failure> {
         let until = delivery.sent_at + ATTEMPTS_KEPT;
         Ok(self.pipeline.hot.charge(&delivery.message_id, attempts, until).await?)
     }
@@ -288,7 +307,7 @@ fn receipts(works: &[Work]) -> Vec<Receipt> {
 }
 
 /// How long a failed head waits: 4, 8, 16 … 900 seconds with the `times` so far, ±50 %, spread by its own receipt.
-fn pause(head: &Delivery, times: u32) -> Duration {
+pub(super) fn pause(head: &Delivery, times: u32) -> Duration {
     let base = 2u64.saturating_pow(times.min(16) + 1).clamp(4, 900);
     let spread = Uuid::new_v5(&Uuid::NAMESPACE_OID, head.receipt.0.as_bytes()).as_u64_pair().1 % 1000;
     Duration::from_millis(base * (500 + spread))

@@ -2,12 +2,14 @@
 //!
 //! Knows groups, permits and leases; knows nothing of what a delivery says.
 
+mod control;
 mod done;
 mod group;
 mod poll;
+mod told;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -22,9 +24,10 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use self::{
+    control::Control,
     done::Done,
     group::{LAST_CALL, Ran, Runner},
-    poll::{Attempts, Received, poll},
+    poll::{Attempts, Backoff, Received, poll},
 };
 use crate::{
     breaker::Breaker,
@@ -75,6 +78,8 @@ pub struct Consumer {
     runner: Arc<Runner>,
     /// The breaker of the hot store: without it nothing can be handled, so nothing is polled.
     hot: Arc<Breaker>,
+    /// What all replicas are told.
+    control: Arc<Control>,
     inbox: Arc<Inbox>,
     leases: Arc<Leases>,
     counters: Arc<Counters>,
@@ -97,15 +102,19 @@ impl Consumer {
     /// A consumer that runs `pipeline`; `instance` tells this process's polls from all others.
     pub fn new(pipeline: Arc<Pipeline>, limits: Limits, instance: Uuid) -> Self {
         let hot = Arc::new(Breaker::default());
+        let control = Arc::new(Control::of(pipeline.clone()));
         Self {
             inbox: pipeline.inbox.clone(),
             leases: pipeline.leases.clone(),
             counters: pipeline.counters.clone(),
             hot: hot.clone(),
+            control: control.clone(),
             runner: Arc::new(Runner {
                 pipeline,
                 hot,
                 done: Done::default(),
+                control,
+                parks: BTreeSet::new(),
                 max_attempts: limits.attempts,
                 retries: limits.retries,
             }),
@@ -114,8 +123,25 @@ impl Consumer {
         }
     }
 
+    /// The same, for which a delivery of one of these event types that fails too often parks its group.
+    pub fn parking(mut self, event_types: BTreeSet<String>) -> Self {
+        if let Some(runner) = Arc::get_mut(&mut self.runner) {
+            runner.parks = event_types;
+        }
+        self
+    }
+
     /// Runs until `stop`, then drains: no new poll, open polls return, running turns end, the rest is given back.
     pub async fn run(&self, stop: Stop) {
+        tokio::select! {
+            biased;
+            () = self.receive(stop) => {}
+            () = self.control.keep_fresh() => {}
+        }
+    }
+
+    async fn receive(&self, stop: Stop) {
+        let mut backoff = Backoff::default();
         let mut held = Held::default();
         let mut polls: Polls = JoinSet::new();
         let mut runs: JoinSet<Ran> = JoinSet::new();
@@ -124,8 +150,9 @@ impl Consumer {
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !stop.drain.is_cancelled() {
             // while the hot store is away one poll at a time is the probe
-            let admitted = if self.hot.is_open() { 1 } else { pollers };
-            while polls.len() < admitted && self.has_room(&held, polls.len() + 1) && self.hot.admit().is_ok() {
+            let admitted = if self.hot.is_open() || backoff.is_on() { 1 } else { pollers };
+            let may = backoff.is_over() && self.control.lets_poll();
+            while may && polls.len() < admitted && self.has_room(&held, polls.len() + 1) && self.hot.admit().is_ok() {
                 let (inbox, leases) = (self.inbox.clone(), self.leases.clone());
                 polls.spawn(poll(inbox, leases, self.attempts.next(), self.limits.wait, stop.drain.clone()));
             }
@@ -136,6 +163,7 @@ impl Consumer {
                 Some(ran) = runs.join_next() => self.after(ran.ok(), &mut held, &mut runs, &stop.drain),
                 Some(polled) = polls.join_next() => match polled {
                     Ok(Ok((asked, deliveries))) => {
+                        backoff = Backoff::default();
                         pollers = match deliveries.len() {
                             0 => 1,
                             BATCH => (pollers + 1).min(self.limits.pollers),
@@ -143,20 +171,31 @@ impl Consumer {
                         };
                         self.take((asked, deliveries), &mut held, &mut runs, &stop.drain);
                     }
-                    Ok(Err(failure)) => warn!(error = %failure, "receive failed; polling goes on after a pause"),
+                    Ok(Err(failure)) => {
+                        if let Some(pause) = backoff.failed(&failure, self.attempts.next()) {
+                            let pause_ms = pause.as_millis();
+                            warn!(error = %failure, pause_ms, "receive failed; polling goes on after a pause");
+                        }
+                    }
                     Err(failure) => error!(error = %failure, "a poll ended abnormally"),
                 },
+                () = self.control.read_again() => {}
+                () = backoff.over(), if !backoff.is_over() => {}
                 _ = heartbeat.tick() => self.extend().await,
             }
         }
         self.drain(held, polls, runs, heartbeat, stop.now).await;
     }
 
-    /// One step: receives once and handles what came, to the end. Returns how many deliveries that were.
+    /// One step: receives once and handles what came, to the end. Returns how many deliveries that were; none while paused.
     ///
     /// # Errors
-    /// The receive failed.
+    /// The receive failed, or what the replicas are told cannot be read.
     pub async fn poll_once(&self) -> Result<usize, QueueError> {
+        let told = self.control.current().await.map_err(|failure| QueueError::Unavailable(failure.to_string()))?;
+        if told.controls.pause.is_some() {
+            return Ok(0);
+        }
         let asked = self.leases.ask(Duration::ZERO);
         let deliveries = self.inbox.edge().receive(self.attempts.next(), Duration::ZERO).await?;
         let received = deliveries.len();
@@ -177,7 +216,7 @@ impl Consumer {
         counters.groups_running.set(runs);
         counters.pollers.set(polls);
         counters.leases_held.set(self.leases.count());
-        counters.hot_away.set(self.hot.is_open().into());
+        counters.hot_away.set((self.hot.is_open() || self.control.is_lost()).into());
     }
 
     /// Whether `polls` full receives would still be within the limits.

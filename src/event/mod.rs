@@ -9,6 +9,7 @@ mod envelope;
 mod fields;
 mod identity;
 mod json;
+mod kind_name;
 mod label;
 #[cfg(test)]
 mod laws;

@@ -155,7 +155,7 @@ pub(super) enum Asked {
 }
 
 /// Requests and their names; the first is the one it is answered under.
-const NAMES: [(&str, Asked); 8] = [
+pub(super) const NAMES: [(&str, Asked); 8] = [
     ("get_context", Asked::Context),
     ("conversation.get_context", Asked::Context),
     ("get_conversation", Asked::Conversation),

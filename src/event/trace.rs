@@ -1,11 +1,20 @@
-//! The publisher's trace, as the message attribute `traceparent` names it (W3C Trace Context, level 1).
+//! The publisher's trace, as the message attribute `traceparent` names it (W3C Trace Context, level 1); else a notification's
+//! attribute of that name; else the trace header that AWS keeps with the message (X-Ray).
 //!
 //! It joins our logs with the publisher's trace and decides nothing: what is not a trace is ignored.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, fmt};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Raw;
 
 /// The attribute.
 const ATTRIBUTE: &str = "traceparent";
+
+/// Where the queue puts the trace header of AWS.
+const HEADER: &str = "AWSTraceHeader";
 
 /// A trace's id; shown as 32 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,8 +33,36 @@ impl fmt::Debug for TraceId {
 }
 
 /// The trace that a delivery belongs to, if it says so.
-pub fn trace_id(attributes: &BTreeMap<String, String>) -> Option<TraceId> {
-    attributes.get(ATTRIBUTE).and_then(|value| parse(value))
+pub fn trace_id(raw: &Raw<'_>) -> Option<TraceId> {
+    let attribute = raw.attributes.get(ATTRIBUTE).and_then(|value| parse(value));
+    let header = || raw.attributes.get(HEADER).and_then(|value| parse_header(value));
+    attribute.or_else(|| notified(raw.body)).or_else(header)
+}
+
+/// The attribute inside an SNS notification. Bodies that do not name it are not parsed for it.
+fn notified(body: &str) -> Option<TraceId> {
+    #[derive(Deserialize)]
+    struct Notification<'a> {
+        #[serde(rename = "Type", borrow)]
+        kind: Cow<'a, str>,
+        #[serde(rename = "MessageAttributes")]
+        attributes: Value,
+    }
+    if !body.contains("\"MessageAttributes\"") || !body.contains(ATTRIBUTE) {
+        return None;
+    }
+    let notification: Notification<'_> = serde_json::from_str(body).ok()?;
+    let value = notification.attributes.get(ATTRIBUTE)?.get("Value")?.as_str()?;
+    (notification.kind == "Notification").then(|| parse(value)).flatten()
+}
+
+/// `Root=1-timestamp-unique;Parent=…;Sampled=…`, in any order: the two parts of the root together are the trace's id.
+fn parse_header(header: &str) -> Option<TraceId> {
+    let root = header.split(';').find_map(|field| field.trim().strip_prefix("Root="))?;
+    let mut parts = root.split('-');
+    let (version, seconds, unique) = (parts.next()?, parts.next()?, parts.next()?);
+    let trace = (hex(seconds, 8)? << 96) | hex(unique, 24)?;
+    (version == "1" && parts.next().is_none() && trace != 0).then_some(TraceId(trace))
 }
 
 /// `version-traceid-parentid-flags`: `00` is exactly that; a later version may go on after another dash.
@@ -51,9 +88,12 @@ fn hex(text: &str, digits: usize) -> Option<u128> {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
+    use crate::domain::Sequence;
 
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
@@ -98,11 +138,65 @@ mod tests {
         }
     }
 
+    fn told(body: &str, attributes: &[(&str, &str)]) -> Option<String> {
+        let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let (sent_at, sequence) = (DateTime::UNIX_EPOCH, Sequence(1));
+        let raw = Raw { body, attributes: &attributes, sent_at, sequence, group_id: "g" };
+        trace_id(&raw).map(|trace| trace.to_string())
+    }
+
+    fn parent(trace: &str) -> String {
+        format!("00-{trace}-b7ad6b7169203331-01")
+    }
+
+    fn notification(kind: &str, name: &str, trace: &str) -> String {
+        let attributes = json!({ name: { "Type": "String", "Value": parent(trace) } });
+        json!({ "Type": kind, "Message": "{}", "MessageAttributes": attributes }).to_string()
+    }
+
     #[test]
-    fn only_its_own_attribute_names_it() {
-        let value = format!("00-{TRACE}-b7ad6b7169203331-01");
-        assert!(trace_id(&[("traceparent".to_owned(), value.clone())].into()).is_some());
-        assert!(trace_id(&[("tracestate".to_owned(), value)].into()).is_none());
+    fn the_attribute_comes_first_then_the_notification_then_the_header_of_aws() {
+        let [one, two, three] = [1, 2, 3].map(|n| format!("{n}af7651916cd43dd8448eb211c80319c"));
+        let (attribute, wrapped) = (parent(&one), notification("Notification", "traceparent", &two));
+        let header = format!("Root=1-{}-{};Parent=53995c3f42cd8ad8;Sampled=1", &three[..8], &three[8..]);
+        let (by_attribute, by_header) = (("traceparent", attribute.as_str()), ("AWSTraceHeader", header.as_str()));
+        assert_eq!(told(&wrapped, &[by_attribute, by_header]), Some(one.clone()));
+        assert_eq!(told(&wrapped, &[("traceparent", "no trace"), by_header]), Some(two.clone()));
+        assert_eq!(told("{}", &[by_header]), Some(three));
+        for (body, attributes) in [
+            ("{}".to_owned(), vec![]),
+            ("{}".to_owned(), vec![("tracestate", attribute.as_str())]),
+            (notification("SubscriptionConfirmation", "traceparent", &two), vec![]),
+            (notification("Notification", "Traceparent", &two), vec![]),
+            (r#"{"Type":"Notification","MessageAttributes":"traceparent"}"#.to_owned(), vec![]),
+            (r#""MessageAttributes" traceparent"#.to_owned(), vec![]),
+        ] {
+            assert_eq!(told(&body, &attributes), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn the_header_of_aws_names_a_trace_by_its_root() {
+        let trace = "5759e988bd862e3fe1be46a994272793";
+        for header in [
+            "Root=1-5759e988-bd862e3fe1be46a994272793",
+            "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
+            "Self=1-0-0; Sampled=0; Root=1-5759e988-bd862e3fe1be46a994272793",
+        ] {
+            assert_eq!(parse_header(header).map(|trace| trace.to_string()).as_deref(), Some(trace), "{header}");
+        }
+        for header in [
+            "",
+            "Root=",
+            "Parent=53995c3f42cd8ad8",
+            "Root=2-5759e988-bd862e3fe1be46a994272793",
+            "Root=1-5759e988-bd862e3fe1be46a994272793-1",
+            "Root=1-5759e98-bd862e3fe1be46a994272793",
+            "Root=1-5759E988-bd862e3fe1be46a994272793",
+            "Root=1-00000000-000000000000000000000000",
+        ] {
+            assert_eq!(parse_header(header), None, "{header}");
+        }
     }
 
     proptest! {

@@ -15,7 +15,8 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::{
-    Cursor, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Row, Settled, Walk, Walked,
+    Control, Controls, Cursor, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Row, Settled, Walk,
+    Walked,
     dead_letters::{SETTLED, SETTLED_AT, day_key, of_dead_letter, row_key, to_dead_letter},
     item::{
         self, ATTEMPTS, Assembly, DUE_AT, DUE_INDEX, DUE_SHARD, EXPIRES_AT, Item, PK, RECEIVED_AT, SK, VERSION, number,
@@ -376,6 +377,14 @@ impl HotStore for DynamoStore {
                 return Ok(rows);
             }
         }
+    }
+
+    async fn controls(&self) -> Result<Controls, HotError> {
+        self.read_controls().await
+    }
+
+    async fn control(&self, control: &Control, at: DateTime<Utc>) -> Result<bool, HotError> {
+        self.write_control(control, at).await
     }
 }
 

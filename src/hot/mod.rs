@@ -3,6 +3,7 @@
 //! [`HotStore`] is the edge (DynamoDB, or a model of it); [`Hot`] is how the house uses it, one thread at a time,
 //! with reads and writes of different threads sharing calls. Only this room knows attribute names and keys.
 
+mod control;
 mod dead_letters;
 mod dynamo;
 mod item;
@@ -27,6 +28,7 @@ use crate::{
     domain::{ConversationId, Head, Message, ProjectSettings, ThreadKey},
 };
 
+pub use control::{Control, Controls, Parked, Pause, SKIP_HOLDS, Skip};
 pub use dead_letters::{DeadLetter, DeadLetters, Settled, Settlement};
 pub use dynamo::DynamoStore;
 pub use item::{DUE_INDEX, DUE_SHARDS};
@@ -156,6 +158,13 @@ pub trait HotStore: Send + Sync {
 
     /// The rows of a partition whose names begin with `prefix`, by name, at most 1,000.
     async fn rows(&self, partition: &str, prefix: &str) -> Result<Vec<Row>, HotError>;
+
+    /// What all replicas are told: everything in force.
+    async fn controls(&self) -> Result<Controls, HotError>;
+
+    /// Tells all replicas, or lifts what was told. Returns whether that changed anything: what is in force is not told again
+    /// (but for a skip), what is not is not lifted.
+    async fn control(&self, control: &Control, at: DateTime<Utc>) -> Result<bool, HotError>;
 }
 
 /// Why the hot store did not do it, or perhaps did: every write may be repeated.

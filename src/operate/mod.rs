@@ -1,6 +1,7 @@
 //! The operator's commands, one file or room each, and what they share: clients, output, masks.
 
 pub mod archive;
+pub mod ask;
 pub mod conversations;
 pub mod definition;
 pub mod dlq;
@@ -11,16 +12,19 @@ pub mod health;
 pub mod hold;
 pub mod lint;
 pub mod migrate;
+pub mod pause;
 pub mod projects;
 pub mod provision;
 pub mod publish;
 pub mod schema;
+pub mod stats;
 pub mod verify;
 
 mod bar;
 mod mask;
 mod moment;
 mod output;
+mod plot;
 mod rows;
 
 use std::{sync::Arc, time::Duration};

@@ -50,6 +50,11 @@ pub(super) fn say(text: impl AsRef<str>) -> io::Result<()> {
     output.flush()
 }
 
+/// `1 letter`, `2 letters`.
+pub(super) fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Whether all that failed is that the reader of standard output has left.
 pub fn nobody_reads(failure: &anyhow::Error) -> bool {
     let left = |cause: &io::Error| cause.get_ref().is_some_and(|inner| inner.is::<ReaderLeft>());

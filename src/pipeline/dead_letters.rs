@@ -4,6 +4,7 @@ use tracing::warn;
 
 use super::{Failure, Pipeline, Work};
 use crate::{
+    alert::Alert,
     event::{Label, Rejection},
     hot::{DeadLetter, HotError},
     queue::{DeadLetterReason, Note},
@@ -20,13 +21,6 @@ impl Pipeline {
             field: rejection.field.clone(),
             reason: rejection.reason.clone(),
         };
-        warn!(
-            sqs.message_id = work.delivery.message_id,
-            code = reason.code,
-            field = reason.field,
-            "delivery dead-lettered: {}",
-            reason.reason
-        );
         self.keep(work, &reason).await
     }
 
@@ -40,7 +34,13 @@ impl Pipeline {
         }
         self.still_ours(work)?;
         self.inbox.edge().dead_letter(&work.delivery, reason).await?;
-        self.counters.dead_lettered.add(1);
+        let alert = Alert::DeadLettered {
+            code: &reason.code,
+            field: reason.field.as_deref(),
+            reason: &reason.reason,
+            message_id: &work.delivery.message_id,
+        };
+        alert.raise(&self.counters);
         Ok(())
     }
 }

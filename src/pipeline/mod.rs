@@ -47,7 +47,7 @@ impl Work {
     /// Decodes a delivery.
     pub fn from(delivery: Delivery) -> Self {
         let event = event::decode(&raw(&delivery));
-        let trace = event::trace_id(&delivery.attributes);
+        let trace = event::trace_id(&raw(&delivery));
         Self { delivery, event, trace }
     }
 

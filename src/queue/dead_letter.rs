@@ -11,6 +11,9 @@ use crate::domain::Sequence;
 /// The attribute that says why a message is dead.
 pub const NOTE: &str = "x-dlq";
 
+/// Where a delivery carries the trace header of AWS (X-Ray): SQS keeps it as a system attribute, which counts for nothing.
+pub const TRACE_HEADER: &str = "AWSTraceHeader";
+
 /// Largest message SQS takes, body and attributes together.
 const LARGEST: usize = 1_048_576;
 
@@ -130,7 +133,8 @@ impl Note {
     /// message alone goes alone.
     pub fn attributes(&self, others: &BTreeMap<String, String>, body_bytes: usize) -> BTreeMap<String, String> {
         let note = (NOTE.to_owned(), serde_json::to_string(self).unwrap_or_default());
-        let copies = others.iter().filter(|(name, _)| name.as_str() != NOTE);
+        let trace = others.get_key_value(TRACE_HEADER).map(|(name, value)| (name.clone(), value.clone()));
+        let copies = others.iter().filter(|(name, _)| ![NOTE, TRACE_HEADER].contains(&name.as_str()));
         let copies = copies.take(ATTRIBUTES_COPIED).map(|(name, value)| (name.clone(), value.clone()));
         let mut room = LARGEST.saturating_sub(body_bytes);
         let fits = |(name, value): &(String, String)| {
@@ -139,7 +143,7 @@ impl Note {
             room = if fits { room - size } else { room };
             fits
         };
-        std::iter::once(note).chain(copies).filter(fits).collect()
+        std::iter::once(note).chain(copies).filter(fits).chain(trace).collect()
     }
 
     /// What sends `letter`, whose note this is, back into its group.
@@ -191,6 +195,16 @@ mod tests {
         assert_eq!(why["code"], "invalid_json");
         assert_eq!(why["source_queue"], "q.fifo");
         assert_eq!(why["original_sequence"], "18882245240547823616");
+    }
+
+    #[test]
+    fn the_trace_header_goes_along_and_takes_no_place() {
+        let names: Vec<String> = (0..9).map(|n| n.to_string()).collect();
+        let mut all: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
+        all.push((TRACE_HEADER, "Root=1-5759e988-bd862e3fe1be46a994272793"));
+        let dead = delivery("x", &all);
+        assert_eq!(Note::of(&dead, &reason(), "q").attributes(&dead.attributes, LARGEST).len(), 1);
+        assert_eq!(Note::of(&dead, &reason(), "q").attributes(&dead.attributes, 1).len(), 1 + 9 + 1);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::{
     domain::Sequence,
 };
 
-pub use dead_letter::{NOTE, Note};
+pub use dead_letter::{NOTE, Note, TRACE_HEADER};
 pub use fifo_id::fifo_id;
 pub use leases::{Asked, Leases};
 pub use replies::{Reply, ReplyList, ReplyQueue, ReplyQueues, SqsReplies, Unnamed};
@@ -47,7 +47,7 @@ pub struct Delivery {
     pub receive_count: u32,
     /// The message.
     pub body: Arc<str>,
-    /// Its string attributes.
+    /// Its string attributes; and the trace header that AWS keeps beside them, under [`TRACE_HEADER`].
     pub attributes: BTreeMap<String, String>,
 }
 
@@ -121,6 +121,29 @@ pub enum QueueError {
     /// It refused the request as such: what is asked of it is wrong.
     #[error("the queue refused the request: {0}")]
     Refused(String),
+}
+
+/// What AWS answers when rights or credentials are not as they should be, without its suffixes.
+const DENIED: [&str; 12] = [
+    "AccessDenied",
+    "AuthFailure",
+    "ExpiredToken",
+    "IncompleteSignature",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidSecurity",
+    "KmsAccessDenied",
+    "MissingAuthenticationToken",
+    "OptInRequired",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClient",
+];
+
+impl QueueError {
+    /// Whether rights or credentials are missing: a person has to mend that.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Unavailable(code) if DENIED.contains(&code.strip_suffix("Exception").unwrap_or(code)))
+    }
 }
 
 /// Delete calls on their way at once.

@@ -9,12 +9,13 @@ use aws_sdk_sqs::{
     types::{
         BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
         MessageAttributeValue, MessageSystemAttributeName as System,
+        MessageSystemAttributeNameForSends as SystemForSends, MessageSystemAttributeValue,
     },
 };
 use chrono::DateTime;
 use uuid::Uuid;
 
-use super::{BATCH, Command, DeadLetterReason, Delivery, Note, Queue, QueueError, Receipt};
+use super::{BATCH, Command, DeadLetterReason, Delivery, Note, Queue, QueueError, Receipt, TRACE_HEADER};
 use crate::domain::Sequence;
 
 /// Long polls and quick calls need different time limits and retries.
@@ -59,6 +60,7 @@ impl Queue for SqsQueue {
             .message_system_attribute_names(System::SequenceNumber)
             .message_system_attribute_names(System::ApproximateReceiveCount)
             .message_system_attribute_names(System::SentTimestamp)
+            .message_system_attribute_names(System::AwsTraceHeader)
             .message_attribute_names("All")
             .send()
             .await
@@ -102,7 +104,10 @@ impl Queue for SqsQueue {
         let call = self.clients.control.send_message().queue_url(&self.url).message_body(command.body);
         let mut call = call.message_group_id(command.group_id).message_deduplication_id(command.dedup_id);
         for (name, value) in command.attributes {
-            call = call.message_attributes(name, string(value)?);
+            call = match name.as_str() {
+                TRACE_HEADER => call.message_system_attributes(SystemForSends::AwsTraceHeader, trace_header(value)?),
+                _ => call.message_attributes(name, string(value)?),
+            };
         }
         call.send().await.map(|_| ()).map_err(error)
     }
@@ -119,7 +124,10 @@ impl Queue for SqsQueue {
             .message_deduplication_id(&delivery.message_id);
         let note = Note::of(delivery, reason, &self.url);
         for (name, value) in note.attributes(&delivery.attributes, delivery.body.len()) {
-            call = call.message_attributes(name, string(value)?);
+            call = match name.as_str() {
+                TRACE_HEADER => call.message_system_attributes(SystemForSends::AwsTraceHeader, trace_header(value)?),
+                _ => call.message_attributes(name, string(value)?),
+            };
         }
         call.send().await.map(|_| ()).map_err(error)
     }
@@ -129,12 +137,20 @@ fn string(value: String) -> Result<MessageAttributeValue, QueueError> {
     MessageAttributeValue::builder().data_type("String").string_value(value).build().map_err(|_| incomplete())
 }
 
+fn trace_header(value: String) -> Result<MessageSystemAttributeValue, QueueError> {
+    let value = MessageSystemAttributeValue::builder().data_type("String").string_value(value).build();
+    value.map_err(|_| incomplete())
+}
+
 fn delivery(message: Message) -> Option<Delivery> {
     let system = message.attributes.unwrap_or_default();
     let parsed = |name| system.get(&name).and_then(|value: &String| value.parse::<i64>().ok());
     let strings = message.message_attributes.unwrap_or_default();
-    let attributes: BTreeMap<String, String> =
+    let mut attributes: BTreeMap<String, String> =
         strings.into_iter().filter_map(|(name, value)| Some((name, value.string_value?))).collect();
+    if let Some(trace) = system.get(&System::AwsTraceHeader) {
+        attributes.insert(TRACE_HEADER.to_owned(), trace.clone());
+    }
     Some(Delivery {
         message_id: message.message_id?,
         receipt: Receipt(Arc::from(message.receipt_handle?)),

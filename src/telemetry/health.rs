@@ -40,6 +40,8 @@ pub const STALE_AFTER: Duration = Duration::from_secs(30);
 pub enum State {
     /// Its loops turn.
     Live,
+    /// Its loops turn, and an operator has paused consuming.
+    Paused,
     /// It was told to stop, and ends what runs.
     Draining,
     /// The inbound loop stands still.
@@ -71,6 +73,7 @@ impl Status {
         }
         match self.state {
             State::Live => Ok(format!("live, {seconds} s ago")),
+            State::Paused => Ok(format!("paused, {seconds} s ago")),
             State::Draining => Ok(format!("draining, {seconds} s ago")),
             State::ConsumerStuck => Err(format!("stuck: the inbound loop has not turned for {CONSUMER_PATIENCE:?}")),
             State::TimerStuck => Err("stuck: the timer has not turned for far longer than its period".into()),
@@ -169,6 +172,7 @@ impl Health {
             (true, _, _) => State::Draining, // it ends by itself, or by its orchestrator's patience
             (false, false, _) => State::ConsumerStuck,
             (false, true, false) => State::TimerStuck,
+            (false, true, true) if self.counters.paused.get() > 0 => State::Paused,
             (false, true, true) => State::Live,
         };
         let status = Status { at: self.clock.now(), state };
@@ -251,6 +255,16 @@ mod tests {
         assert_eq!(health.look(false).state, State::TimerStuck);
         health.counters.timer_steps.add(1);
         assert_eq!(health.look(false).state, State::Live);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_paused_daemon_lives_and_a_stuck_one_is_stuck_though_paused() {
+        let health = health();
+        health.counters.paused.set(1);
+        assert_eq!(health.look(false).state, State::Paused);
+        assert_eq!(health.verdict(), Ok("paused, 0 s ago".into()));
+        advance(CONSUMER_PATIENCE + Duration::from_secs(1)).await;
+        assert_eq!(health.look(false).state, State::ConsumerStuck);
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,7 +15,10 @@ use conversationd::{
     consumer::{Consumer, Limits},
     counters::Counters,
     domain::{Conversation, ConversationId, EventId, Head, Message, Thread, ThreadKey},
-    hot::{Cursor, DeadLetter, DeadLetters, DueHead, Hot, HotError, HotStore, Page, Put, Row, Settled, Walk, Walked},
+    hot::{
+        Control, Controls, Cursor, DeadLetter, DeadLetters, DueHead, Hot, HotError, HotStore, Page, Put, Row, Settled,
+        Walk, Walked,
+    },
     pipeline::Pipeline,
     queue::{Inbox, Leases, QueueError},
 };
@@ -432,5 +435,13 @@ impl HotStore for Gated {
 
     async fn rows(&self, partition: &str, prefix: &str) -> Result<Vec<Row>, HotError> {
         self.store.rows(partition, prefix).await
+    }
+
+    async fn controls(&self) -> Result<Controls, HotError> {
+        self.store.controls().await
+    }
+
+    async fn control(&self, control: &Control, at: DateTime<Utc>) -> Result<bool, HotError> {
+        self.store.control(control, at).await
     }
 }

@@ -10,8 +10,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use conversationd::{
     domain::{Conversation, ConversationId, EventId, Head, Message, Sequence, ThreadKey},
     hot::{
-        Cursor, DUE_SHARDS, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Row, Settled, Settlement,
-        Walk, Walked, Way,
+        Control, Controls, Cursor, DUE_SHARDS, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Row,
+        Settled, Settlement, Walk, Walked, Way,
     },
 };
 
@@ -52,6 +52,10 @@ pub struct HotState {
     pub rows: BTreeMap<(String, String), Row>,
     /// Messages whose letter an operator once sent back.
     pub settled_once: BTreeSet<String>,
+    /// What all replicas are told.
+    pub controls: Controls,
+    /// Event types whose exhaustion parks their group, for replicas that start.
+    pub parks: BTreeSet<String>,
     puts: u64,
 }
 
@@ -354,5 +358,30 @@ impl HotStore for ModelHot {
             of.map(|(_, row)| row.clone()).collect()
         });
         rows.await.map_err(unavailable)
+    }
+
+    async fn controls(&self) -> Result<Controls, HotError> {
+        self.0.io("controls", false, |state: &mut State, _| state.hot.controls.clone()).await.map_err(unavailable)
+    }
+
+    async fn control(&self, control: &Control, _: DateTime<Utc>) -> Result<bool, HotError> {
+        let control = control.clone();
+        self.0.io("control", true, move |state: &mut State, _| tell(state, control)).await.map_err(unavailable)
+    }
+}
+
+/// Returns whether it changed anything.
+pub fn tell(state: &mut State, control: Control) -> bool {
+    let Controls { pause, parked, skips } = &mut state.hot.controls;
+    match control {
+        Control::Pause(told) => pause.is_none() && pause.replace(told).is_none(),
+        Control::Resume => pause.take().is_some(),
+        Control::Park(group, told) => !parked.contains_key(&group) && parked.insert(group, told).is_none(),
+        Control::Unpark(group) => parked.remove(&group).is_some(),
+        Control::Skip(name, told) => {
+            skips.insert(name, told);
+            true
+        }
+        Control::Skipped(name) => skips.remove(&name).is_some(),
     }
 }

@@ -11,7 +11,10 @@ use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use conversationd::{
     domain::{Conversation, ConversationId, Head, Message, ThreadKey},
-    hot::{Cursor, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Row, Settled, Walk, Walked},
+    hot::{
+        Control, Controls, Cursor, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Row, Settled, Walk,
+        Walked,
+    },
 };
 
 use super::hot::ModelHot;
@@ -196,5 +199,13 @@ impl HotStore for Broken {
 
     async fn rows(&self, partition: &str, prefix: &str) -> Result<Vec<Row>, HotError> {
         self.hot.rows(partition, prefix).await
+    }
+
+    async fn controls(&self) -> Result<Controls, HotError> {
+        self.hot.controls().await
+    }
+
+    async fn control(&self, control: &Control, at: DateTime<Utc>) -> Result<bool, HotError> {
+        self.hot.control(control, at).await
     }
 }

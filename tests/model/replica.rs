@@ -111,7 +111,7 @@ impl Replica {
             answers: answers(&link, &counters, &clock),
         });
         let instance = Uuid::from_u64_pair(u64::from(who), life);
-        let consumer = Consumer::new(pipeline, limits, instance);
+        let consumer = Consumer::new(pipeline, limits, instance).parking(world.state().hot.parks.clone());
         let timer = Timer::new(store, inbox, clock, counters);
         let stop = Stop::default();
         let (stop_consumer, stop_timer) = (stop.clone(), stop.drain.clone());

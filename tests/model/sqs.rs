@@ -139,6 +139,16 @@ impl SqsState {
         self.groups.values().all(Vec::is_empty)
     }
 
+    /// Deliveries handed out so far.
+    pub fn receipts(&self) -> u64 {
+        self.receipts
+    }
+
+    /// Messages taken so far.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
     pub fn groups(&self) -> impl Iterator<Item = (&String, usize)> {
         self.groups.iter().map(|(group, entries)| (group, entries.len()))
     }

@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context;
 use serde::Serialize;
 
-use super::{Site, peek::Peek, stats, wanted::Wanted};
+use super::{Site, index, peek::Peek, stats, wanted::Wanted};
 use crate::{
     operate::output::say,
     queue::{Delivery, Note},
@@ -71,9 +71,10 @@ pub(in crate::operate) fn keep(file: &File, path: &Path) -> anyhow::Result<()> {
 }
 
 pub(super) async fn run(arguments: &Arguments, site: &Site) -> anyhow::Result<ExitCode> {
+    let wanted = index::resolved(&*site.index, &arguments.wanted).await?;
     let file = create(&arguments.out)?;
     let mut peek = Peek::begin(site);
-    let exported = all(arguments, &mut peek, &file).await;
+    let exported = all(&wanted, &arguments.out, &mut peek, &file).await;
     peek.end().await;
     let (seen, exported) = exported?;
     let (waiting, in_flight) = stats::depth(site, &site.dead.url).await?;
@@ -88,7 +89,7 @@ pub(super) async fn run(arguments: &Arguments, site: &Site) -> anyhow::Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-async fn all(arguments: &Arguments, peek: &mut Peek, file: &File) -> anyhow::Result<(u64, u64)> {
+async fn all(wanted: &Wanted, out: &Path, peek: &mut Peek, file: &File) -> anyhow::Result<(u64, u64)> {
     let (mut lines, mut seen, mut exported) = (BufWriter::new(file), 0, 0);
     loop {
         let letters = peek.more().await?;
@@ -97,7 +98,7 @@ async fn all(arguments: &Arguments, peek: &mut Peek, file: &File) -> anyhow::Res
         }
         for letter in &letters {
             seen += 1;
-            if arguments.wanted.takes_letter(letter, &Note::of_letter(letter)) {
+            if wanted.takes_letter(letter, &Note::of_letter(letter)) {
                 write(&mut lines, letter, None)?;
                 exported += 1;
             }
@@ -105,6 +106,6 @@ async fn all(arguments: &Arguments, peek: &mut Peek, file: &File) -> anyhow::Res
     }
     lines.flush()?;
     drop(lines);
-    keep(file, &arguments.out)?;
+    keep(file, out)?;
     Ok((seen, exported))
 }

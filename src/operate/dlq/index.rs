@@ -3,6 +3,7 @@
 use anyhow::Context;
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 
+use super::wanted::Wanted;
 use crate::{
     hot::{DeadLetter, HotStore},
     operate::moment::now,
@@ -49,4 +50,19 @@ pub(in crate::operate) async fn rows(
 /// The row of one message.
 pub(in crate::operate) async fn row(index: &dyn HotStore, id: &str) -> anyhow::Result<Option<DeadLetter>> {
     Ok(rows(index, None, 1, |row| row.message_id == id).await?.pop())
+}
+
+/// How many rows are of letters that wait.
+pub(in crate::operate) async fn waiting_rows(index: &dyn HotStore) -> anyhow::Result<u64> {
+    Ok(rows(index, None, usize::MAX, |row| row.settled.is_none()).await?.len() as u64)
+}
+
+/// What is wanted, its group in full: it may have been named by the id of one of its letters.
+pub(super) async fn resolved(index: &dyn HotStore, wanted: &Wanted) -> anyhow::Result<Wanted> {
+    let named = match &wanted.group {
+        Some(name) => row(index, name).await?,
+        None => None,
+    };
+    let group = named.map(|row| row.group_id).or_else(|| wanted.group.clone());
+    Ok(Wanted { group, ..wanted.clone() })
 }

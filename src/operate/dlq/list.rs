@@ -40,7 +40,8 @@ pub(super) fn view(row: &DeadLetter, mask: Mask) -> serde_json::Value {
 
 pub(super) async fn run(arguments: &Arguments, site: &Site) -> anyhow::Result<ExitCode> {
     let limit = arguments.limit as usize;
-    let takes = |row: &DeadLetter| (arguments.settled || row.settled.is_none()) && arguments.wanted.takes_row(row);
+    let wanted = index::resolved(&*site.index, &arguments.wanted).await?;
+    let takes = |row: &DeadLetter| (arguments.settled || row.settled.is_none()) && wanted.takes_row(row);
     let rows = index::rows(&*site.index, arguments.wanted.since, limit, takes).await?;
     let mask = Mask::unless(arguments.reveal);
     let mut output = Output::new();

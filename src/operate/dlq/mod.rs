@@ -3,6 +3,7 @@
 mod discard;
 mod edit;
 pub(super) mod export;
+mod groups;
 pub(super) mod index;
 pub mod journal;
 mod list;
@@ -18,6 +19,9 @@ pub mod wanted;
 use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Subcommand;
+
+pub(super) use index::waiting_rows;
+pub(super) use stats::{depth_of, disagreement};
 
 use super::{BAD_INPUT, INTERRUPTED, doctor, mask::Mask};
 use crate::{
@@ -67,7 +71,10 @@ pub enum Command {
     /// Say what the daemon would do with a letter now. Writes nothing.
     #[command(after_help = "Example:\n  conversationd dlq replay 8c1f…")]
     Replay(replay::Arguments),
-    /// Check the queues alone; `conversationd doctor` checks everything.
+    /// Groups that are parked, and messages that hold their group up.
+    #[command(subcommand)]
+    Group(groups::Command),
+    /// Check the queues alone, and whether the index agrees with them; `conversationd doctor` checks everything.
     Doctor(doctor::Arguments),
 }
 
@@ -137,6 +144,7 @@ pub async fn run(command: &Command, get: &dyn Fn(&str) -> Option<String>) -> any
         Command::Edit(arguments) => edit::run(arguments, &site).await,
         Command::Discard(arguments) => discard::run(arguments, &site, get).await,
         Command::Replay(arguments) => replay::run(arguments, &site, get).await,
+        Command::Group(command) => groups::run(command, &site).await,
         Command::Doctor(_) => Ok(ExitCode::SUCCESS),
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    INTERRUPTED, Site, index,
+    INTERRUPTED, Site, groups, index,
     journal::Journal,
     mover::{Moved, Mover},
     native, state_folder, stats,
@@ -18,7 +18,12 @@ use super::{
 };
 use crate::{
     clock::SystemClock,
-    operate::{moment::now, output::Output, stop_on_signal},
+    operate::{
+        moment::now,
+        output::{Output, counted},
+        pause::told,
+        stop_on_signal,
+    },
     queue::Leases,
 };
 
@@ -74,11 +79,12 @@ pub(super) async fn run(
     site: &Site,
     get: &dyn Fn(&str) -> Option<String>,
 ) -> anyhow::Result<ExitCode> {
+    let (arguments, parked) = &but_of_parked(arguments, site).await?;
     let wanted = |row: &crate::hot::DeadLetter| row.settled.is_none() && arguments.wanted.takes_row(row);
     let known = index::rows(&*site.index, arguments.wanted.since, usize::MAX, wanted).await?.len() as u64;
     let (waiting, in_flight) = stats::depth(site, &site.dead.url).await?;
     if !arguments.yes {
-        return dry(arguments, known, waiting + in_flight);
+        return dry(arguments, known, waiting + in_flight, *parked);
     }
     let stop = stop_on_signal()?;
     if arguments.native {
@@ -116,12 +122,45 @@ pub(super) async fn run(
     report(arguments, &total, stop.is_cancelled())
 }
 
-fn dry(arguments: &Arguments, known: u64, in_queue: u64) -> anyhow::Result<ExitCode> {
+/// Letters of parked groups stay: sent back, they would come back at once. With how many letters those are.
+async fn but_of_parked(arguments: &Arguments, site: &Site) -> anyhow::Result<(Arguments, u64)> {
+    let controls = told(&*site.index).await?;
+    let mut wanted = index::resolved(&*site.index, &arguments.wanted).await?;
+    if let Some((_, parked)) = wanted.group.as_ref().and_then(|name| groups::parked(&controls, name)) {
+        let id = &parked.message_id;
+        bail!(
+            "that group is parked, and its letters would come back at once: first `conversationd dlq group unpark {id}`"
+        );
+    }
+    if arguments.native && !controls.parked.is_empty() {
+        bail!(
+            "groups are parked, and SQS's own redrive would send their letters too: leave out --native, or unpark them"
+        );
+    }
+    let of_parked = |row: &crate::hot::DeadLetter| {
+        row.settled.is_none() && controls.parked.contains_key(&row.group_id) && wanted.takes_row(row)
+    };
+    let stay = match controls.parked.is_empty() {
+        true => 0,
+        false => index::rows(&*site.index, wanted.since, usize::MAX, of_parked).await?.len() as u64,
+    };
+    if stay > 0 {
+        let stay = counted(stay, "letter");
+        eprintln!(
+            "conversationd: {stay} of parked groups will stay; `conversationd dlq group parked` lists the groups"
+        );
+    }
+    wanted.but_of = controls.parked.into_keys().collect();
+    Ok((Arguments { wanted, ..arguments.clone() }, stay))
+}
+
+fn dry(arguments: &Arguments, known: u64, in_queue: u64, parked: u64) -> anyhow::Result<ExitCode> {
     let mut output = Output::new();
-    output.line(format!("would send back {known} letters that the index knows; the queue holds {in_queue}"))?;
+    let letters = counted(known, "letter");
+    output.line(format!("would send back {letters} that the index knows; the queue holds {in_queue}"))?;
     if arguments.all {
-        if let Some(said) = stats::disagreement(in_queue, known) {
-            output.line(said)?;
+        if let Some((found, _)) = stats::disagreement(in_queue, known + parked) {
+            output.line(found)?;
         }
     } else {
         output.line(

@@ -52,9 +52,10 @@ pub(super) async fn run(arguments: &Arguments, site: &Site) -> anyhow::Result<Ex
     if arguments.json {
         output.json(&shown)?;
     } else if let Value::Object(fields) = &shown {
+        let width = fields.keys().map(String::len).max().unwrap_or_default();
         for (name, value) in fields {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            output.line(format!("{name:<14} {}", harmless(&text)))?;
+            output.line(format!("{name:<width$}  {}", harmless(&text)))?;
         }
     }
     output.flush()?;

@@ -59,7 +59,7 @@ pub(super) async fn depth(site: &Site, url: &str) -> anyhow::Result<(u64, u64)> 
 }
 
 /// The same by another client.
-pub(super) async fn depth_of(sqs: &aws_sdk_sqs::Client, url: &str) -> anyhow::Result<(u64, u64)> {
+pub(in crate::operate) async fn depth_of(sqs: &aws_sdk_sqs::Client, url: &str) -> anyhow::Result<(u64, u64)> {
     let wanted = [Name::ApproximateNumberOfMessages, Name::ApproximateNumberOfMessagesNotVisible];
     let call = sqs.get_queue_attributes().queue_url(url);
     let got = call.set_attribute_names(Some(wanted.to_vec())).send().await;
@@ -101,24 +101,29 @@ pub(super) async fn run(arguments: &Arguments, site: &Site) -> anyhow::Result<Ex
             .since
             .is_none()
             .then(|| disagreement(queue_waiting + queue_in_flight, index_waiting))
-            .flatten(),
+            .flatten()
+            .map(|(found, advice)| format!("{found}. {advice}")),
     };
     print(arguments, &stats)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// What it means when the queue and the index do not agree.
-pub(super) fn disagreement(queue: u64, index: u64) -> Option<String> {
+/// What it means when the queue and the index do not agree, and what to do.
+pub(in crate::operate) fn disagreement(queue: u64, index: u64) -> Option<(String, &'static str)> {
     match queue.checked_sub(index) {
         Some(0) => None,
-        Some(more) => Some(format!(
-            "{more} in the queue without a row: SQS moved them there by itself, after 100 receipts, or something else sent \
-             them. `export` and `redrive --all` take them too"
+        Some(more) => Some((
+            format!(
+                "{more} in the queue without a row: SQS moved them there by itself, after 100 receipts, or something else \
+                 sent them"
+            ),
+            "look again in a minute, the queue's count lags; then `conversationd dlq export --out FILE` shows them (code \
+             moved_by_sqs), and `conversationd dlq redrive --all` takes them too",
         )),
-        None => Some(format!(
-            "{} rows without a letter in the queue: received by somebody just now, deleted by hand, moved by SQS's own \
-             redrive, or older than the queue keeps them",
-            index - queue
+        None => Some((
+            format!("{} rows without a letter in the queue", index - queue),
+            "look again in a minute, the queue's count lags; then they were deleted by hand, moved by SQS's own redrive, or \
+             are older than the queue keeps them: nothing is left to do, and the rows go 30 days after their messages came",
         )),
     }
 }
@@ -157,7 +162,7 @@ mod tests {
     #[test]
     fn letters_without_rows_and_rows_without_letters_are_told() {
         assert_eq!(disagreement(3, 3), None);
-        assert!(disagreement(5, 3).is_some_and(|said| said.starts_with("2 in the queue without a row")));
-        assert!(disagreement(3, 5).is_some_and(|said| said.starts_with("2 rows without a letter")));
+        assert!(disagreement(5, 3).is_some_and(|(said, _)| said.starts_with("2 in the queue without a row")));
+        assert!(disagreement(3, 5).is_some_and(|(said, _)| said.starts_with("2 rows without a letter")));
     }
 }

@@ -1,5 +1,7 @@
 //! Which dead letters are meant. Pure.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 
 use crate::{
@@ -18,12 +20,15 @@ pub struct Wanted {
     /// Of this event type, such as message.received.
     #[arg(long = "type", value_name = "TYPE")]
     pub event_type: Option<String>,
-    /// Of this FIFO group, in full.
+    /// Of this FIFO group: in full, or named by the id of one of its letters.
     #[arg(long)]
     pub group: Option<String>,
     /// That the queue took at this time or later. A time, a date, or how long ago: 90m, 2h, 7d.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub since: Option<DateTime<Utc>>,
+    /// Of none of these groups: they are parked.
+    #[arg(skip)]
+    pub but_of: BTreeSet<String>,
 }
 
 impl Wanted {
@@ -48,6 +53,7 @@ impl Wanted {
             && self.event_type.as_deref().is_none_or(|wanted| Some(wanted) == event_type)
             && self.group.as_deref().is_none_or(|wanted| wanted == group)
             && self.since.is_none_or(|since| sent_at >= since)
+            && !self.but_of.contains(group)
     }
 }
 

@@ -1,7 +1,9 @@
 //! `conversationd doctor`: whether everything around the daemon is as it must be. Looks, changes nothing.
 
 mod archive;
+mod control;
 mod finding;
+mod letters;
 mod queues;
 mod settings;
 mod table;
@@ -40,16 +42,23 @@ struct Report<'a> {
 pub async fn run(arguments: &Arguments, get: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<ExitCode> {
     let settings = settings::check(get);
     let usable = settings.iter().all(|finding| finding.level != Level::Fault);
-    let (queues, table, archive) = tokio::join!(queues::check(get), table::check(get), archive::check(get));
-    report(arguments, &[settings, queues, table, archive].concat(), usable)
+    let (queues, letters, table, control, archive) = tokio::join!(
+        queues::check(get),
+        letters::check(get),
+        table::check(get),
+        control::check(get),
+        archive::check(get)
+    );
+    report(arguments, &[settings, queues, letters, table, control, archive].concat(), usable)
 }
 
-/// The checks of the queues alone.
+/// The checks of the queues, of their index, and of the parked groups alone.
 ///
 /// # Errors
 /// The report cannot be written.
 pub async fn queues_only(arguments: &Arguments, get: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<ExitCode> {
-    report(arguments, &queues::check(get).await, true)
+    let (queues, letters, control) = tokio::join!(queues::check(get), letters::check(get), control::check(get));
+    report(arguments, &[queues, letters, control].concat(), true)
 }
 
 fn report(arguments: &Arguments, findings: &[Finding], usable: bool) -> anyhow::Result<ExitCode> {

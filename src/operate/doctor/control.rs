@@ -1,0 +1,73 @@
+//! What the replicas are told: whether consuming is paused, and which groups are parked.
+
+use super::Finding;
+use crate::{
+    config::TableConfig,
+    hot::{Controls, DynamoStore, HotError, HotStore},
+    operate::{clients, pause::described},
+};
+
+const PAUSED: &str = "consuming";
+const PARKED: &str = "parked groups";
+
+/// Looks at both; says nothing of a table that is not there, for the check of the table does.
+pub(super) async fn check(get: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> {
+    let Ok(table) = TableConfig::read(get) else { return Vec::new() };
+    let dynamodb = clients(None, table.region.clone()).await.dynamodb;
+    match DynamoStore::new(dynamodb, table.name, std::time::Duration::MAX).controls().await {
+        Ok(controls) => findings(&controls),
+        Err(HotError::Unavailable(code)) if code.contains("ResourceNotFound") => Vec::new(),
+        Err(failure) => {
+            let found = format!("what the replicas are told cannot be read: {failure}");
+            vec![Finding::fault(
+                PAUSED,
+                found,
+                "give the role the right to dynamodb:Query; without it nothing is consumed",
+            )]
+        }
+    }
+}
+
+fn findings(controls: &Controls) -> Vec<Finding> {
+    let paused = match &controls.pause {
+        None => Finding::ok(PAUSED, "not paused"),
+        Some(pause) => {
+            let advice =
+                "`conversationd resume` when the reason is gone; until then the queue grows, for 14 days at most";
+            Finding::warning(PAUSED, format!("paused {}", described(pause)), advice)
+        }
+    };
+    let parked = match controls.parked.len() {
+        0 => Finding::ok(PARKED, "none"),
+        parked => {
+            let found = format!("{parked}: what comes in them becomes dead letters");
+            Finding::warning(PARKED, found, "`conversationd dlq group parked` says why, `… unpark` lets one go on")
+        }
+    };
+    vec![paused, parked]
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::{
+        hot::{Parked, Pause},
+        operate::doctor::Level,
+    };
+
+    #[test]
+    fn a_pause_and_parked_groups_are_warnings_that_name_nobody() {
+        let levels = |controls: &Controls| findings(controls).iter().map(|finding| finding.level).collect::<Vec<_>>();
+        let mut controls = Controls::default();
+        assert_eq!(levels(&controls), [Level::Ok, Level::Ok]);
+        let at = DateTime::UNIX_EPOCH;
+        controls.pause = Some(Pause { at, reason: Some("a deployment".into()) });
+        let parked = Parked { at, message_id: "m".into(), event_type: "due".into(), reason: "it failed".into() };
+        controls.parked.insert("p:c:tel:+5511".into(), parked);
+        assert_eq!(levels(&controls), [Level::Warning, Level::Warning]);
+        let found = findings(&controls);
+        assert!(found[0].found.contains("a deployment") && !found[1].found.contains("5511"), "{found:?}");
+    }
+}

@@ -1,0 +1,50 @@
+//! Whether the index of dead letters and the dead-letter queue agree.
+
+use std::time::Duration;
+
+use super::Finding;
+use crate::{
+    config::{QueueConfig, TableConfig},
+    hot::DynamoStore,
+    operate::{
+        clients,
+        dlq::{depth_of, disagreement, waiting_rows},
+        output::counted,
+    },
+};
+
+const CHECK: &str = "dead-letter index";
+
+/// Compares them, if both answer; the checks of the queue and of the table tell when they do not.
+pub(super) async fn check(get: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> {
+    let (Ok(queue), Ok(table)) = (QueueConfig::read_dead_letter(get), TableConfig::read(get)) else {
+        return Vec::new();
+    };
+    let clients = clients(queue.region.clone(), table.region.clone()).await;
+    let index = DynamoStore::new(clients.dynamodb.clone(), table.name, Duration::MAX);
+    let (depth, rows) = tokio::join!(depth_of(&clients.sqs.control, &queue.url), waiting_rows(&index));
+    let (Ok((waiting, in_flight)), Ok(rows)) = (depth, rows) else { return Vec::new() };
+    vec![compared(waiting + in_flight, rows)]
+}
+
+fn compared(letters: u64, rows: u64) -> Finding {
+    match disagreement(letters, rows) {
+        None => Finding::ok(CHECK, format!("{}, as many as the queue holds letters", counted(rows, "row"))),
+        Some((found, advice)) => Finding::warning(CHECK, found, advice),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operate::doctor::Level;
+
+    #[test]
+    fn a_difference_either_way_is_a_warning() {
+        for (letters, rows, level) in
+            [(0, 0, Level::Ok), (3, 3, Level::Ok), (4, 3, Level::Warning), (3, 4, Level::Warning)]
+        {
+            assert_eq!(compared(letters, rows).level, level, "{letters} letters, {rows} rows");
+        }
+    }
+}

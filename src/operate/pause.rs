@@ -1,0 +1,68 @@
+//! `conversationd pause` and `resume`: told to all replicas at once, through the table.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use super::{clients, moment::now, moment::shown, output::harmless, output::say};
+use crate::{
+    config::TableConfig,
+    hot::{Control, Controls, DynamoStore, HotStore, Pause},
+};
+
+/// Longest reason kept, in characters.
+const LONGEST_REASON: usize = 1_000;
+
+/// Why to pause.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// Why, in your words (1,000 characters at most); `conversationd doctor` shows it. Name no contact.
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+async fn store(table: &TableConfig) -> DynamoStore {
+    let clients = clients(None, table.region.clone()).await;
+    DynamoStore::new(clients.dynamodb, table.name.clone(), std::time::Duration::MAX)
+}
+
+/// What all replicas are told now.
+pub(super) async fn told(store: &dyn HotStore) -> anyhow::Result<Controls> {
+    store.controls().await.context("what the replicas are told cannot be read; `conversationd doctor` says more")
+}
+
+/// A pause for people: since when, and why.
+pub(super) fn described(pause: &Pause) -> String {
+    let reason = pause.reason.as_deref().map_or_else(String::new, |reason| format!(": {}", harmless(reason)));
+    format!("since {} UTC{reason}", shown(pause.at))
+}
+
+/// Pauses consuming in all replicas.
+///
+/// # Errors
+/// The table does not answer.
+pub async fn pause(arguments: &Arguments, table: &TableConfig) -> anyhow::Result<ExitCode> {
+    let store = store(table).await;
+    let reason = arguments.reason.as_ref().map(|reason| reason.chars().take(LONGEST_REASON).collect());
+    let at = now();
+    if store.control(&Control::Pause(Pause { at, reason }), at).await.context("nothing is paused")? {
+        say(
+            "paused. Every replica hears of it within 10 seconds and begins nothing more; what runs ends, what is in hand is \
+             kept for up to 15 minutes, then it waits in the queue like the rest. `conversationd resume` ends it",
+        )?;
+    } else {
+        let since = told(&store).await?.pause.map_or_else(String::new, |pause| format!(" {}", described(&pause)));
+        say(format!("it is paused already{since}"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lets all replicas go on.
+///
+/// # Errors
+/// The table does not answer.
+pub async fn resume(table: &TableConfig) -> anyhow::Result<ExitCode> {
+    let resumed = store(table).await.control(&Control::Resume, now()).await.context("it is still paused, if it was")?;
+    say(if resumed { "resumed. Every replica hears of it within 10 seconds" } else { "it was not paused" })?;
+    Ok(ExitCode::SUCCESS)
+}
