@@ -45,6 +45,23 @@ enum Command {
         after_help = "Examples:\n  conversationd publish events.jsonl\n  zcat old.jsonl.gz | conversationd publish -"
     )]
     Publish(operate::publish::Arguments),
+    /// Check events before they are sent: which would be rejected, deduplicated wrongly, or kept oddly.
+    ///
+    /// Reads JSON Lines, a JSON array or one event, and asks the daemon's own decoder. Shows the right MessageGroupId, its contact
+    /// masked unless --reveal, and MessageDeduplicationId. Values are never shown. Sends nothing, needs no setting. Exit code 1
+    /// when any event would be rejected.
+    #[command(
+        after_help = "Examples:\n  conversationd lint events.jsonl\n  my-publisher --dry-run | conversationd lint - --json"
+    )]
+    Lint(operate::lint::Arguments),
+    /// Print the wire contract: the AsyncAPI document of everything, or the JSON Schema of one event.
+    ///
+    /// Made from what the decoder itself declares; docs/asyncapi.yaml and docs/schemas are this command's output.
+    #[command(
+        after_help = "Examples:\n  conversationd schema > asyncapi.yaml\n  conversationd schema message.received\n  \
+                            conversationd schema --out docs"
+    )]
+    Schema(operate::schema::Arguments),
     /// Look at conversations, open and closed, and close them by hand.
     ///
     /// Contacts, names and texts are masked unless --reveal.
@@ -192,6 +209,8 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Publish(arguments) => {
             return operate::publish::run(&arguments, &QueueConfig::read(environment)?).await;
         }
+        Command::Lint(arguments) => return operate::lint::run(&arguments),
+        Command::Schema(arguments) => return operate::schema::run(&arguments),
         Command::Conversations(command) => return operate::conversations::run(&command, environment).await,
         Command::Ask(arguments) => return operate::ask::run(&arguments, &AskConfig::read(environment)?).await,
         Command::Stats(arguments) => {

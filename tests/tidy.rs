@@ -58,6 +58,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
     (
         "operate",
         &[
+            "answer",
             "app",
             "archive",
             "clock",

@@ -68,6 +68,11 @@ impl Envelope {
         }
     }
 
+    /// The data, and unless the body is flat, the fields beside it.
+    pub(super) fn parts(&self) -> (&Fields, Option<&Fields>) {
+        (&self.data, self.beside.as_ref())
+    }
+
     /// Whether the field has a value, in the data or beside it.
     pub(super) fn has(&self, field: &'static str) -> bool {
         self.data.has(field) || self.beside.as_ref().is_some_and(|beside| beside.has(field))

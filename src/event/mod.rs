@@ -2,6 +2,7 @@
 //!
 //! Knows every accepted form and alias of the wire contract; knows nothing of what is stored.
 
+pub mod contract;
 pub mod conversation_close;
 pub mod due;
 mod envelope;
@@ -14,11 +15,14 @@ mod label;
 mod laws;
 mod message;
 mod name;
+mod oddity;
 pub mod project;
 mod rating;
 mod rejection;
 pub mod request;
+mod request_shape;
 pub mod session;
+mod shape;
 mod state;
 #[cfg(test)]
 mod testing;
@@ -38,6 +42,7 @@ use envelope::Envelope;
 use identity::Identity;
 pub use label::Label;
 use name::Name;
+pub use oddity::{Odd, Oddity, oddities};
 pub use rejection::{Code, Rejection};
 pub use request::{Question, Request};
 pub use trace::{TraceId, trace_id};

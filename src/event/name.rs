@@ -1,5 +1,7 @@
 //! Names of events, with their aliases.
 
+use crate::domain::Direction;
+
 use super::rejection::{Code, Rejection};
 use super::request::Asked;
 
@@ -25,10 +27,42 @@ pub(super) enum Name {
     Request(Asked),
 }
 
+/// Events and their names.
+pub(super) const NAMES: [(&str, Name); 19] = [
+    ("message.received", Name::MessageReceived),
+    ("message.sent", Name::MessageSent),
+    ("conversation.save_message", Name::SaveMessage),
+    ("session.opened", Name::SessionOpened),
+    ("session_opened", Name::SessionOpened),
+    ("conversation.session_opened", Name::SessionOpened),
+    ("session.closed", Name::SessionClosed),
+    ("session_closed", Name::SessionClosed),
+    ("conversation.session_closed", Name::SessionClosed),
+    ("conversation.close", Name::ConversationClose),
+    ("conversation.update", Name::ConversationUpdate),
+    ("conversation.window", Name::ConversationWindow),
+    ("survey.csat", Name::SurveyCsat),
+    ("survey.nps", Name::SurveyNps),
+    ("state.set", Name::StateSet),
+    ("state.delete", Name::StateDelete),
+    ("project.updated", Name::ProjectUpdated),
+    ("contact.erase", Name::ContactErase),
+    ("due", Name::Due),
+];
+
 /// Names of the contract that this version does not handle.
 const UNSUPPORTED: [&str; 2] = ["crm.contact_updated", "crm.linked"];
 
 impl Name {
+    /// Who speaks in an event of this name, unless the event says otherwise.
+    pub(super) fn expects(self) -> Option<Direction> {
+        match self {
+            Self::MessageReceived => Some(Direction::Incoming),
+            Self::MessageSent => Some(Direction::Outgoing),
+            _ => None,
+        }
+    }
+
     /// The event called `name`, by its own name or an alias.
     ///
     /// # Errors
@@ -37,22 +71,10 @@ impl Name {
         if let Some(asked) = Asked::named(name) {
             return Ok(Self::Request(asked));
         }
+        if let Some((_, known)) = NAMES.iter().find(|(known, _)| *known == name) {
+            return Ok(*known);
+        }
         match name {
-            "message.received" => Ok(Self::MessageReceived),
-            "message.sent" => Ok(Self::MessageSent),
-            "conversation.save_message" => Ok(Self::SaveMessage),
-            "session.opened" | "session_opened" | "conversation.session_opened" => Ok(Self::SessionOpened),
-            "session.closed" | "session_closed" | "conversation.session_closed" => Ok(Self::SessionClosed),
-            "conversation.close" => Ok(Self::ConversationClose),
-            "conversation.update" => Ok(Self::ConversationUpdate),
-            "conversation.window" => Ok(Self::ConversationWindow),
-            "survey.csat" => Ok(Self::SurveyCsat),
-            "survey.nps" => Ok(Self::SurveyNps),
-            "state.set" => Ok(Self::StateSet),
-            "state.delete" => Ok(Self::StateDelete),
-            "project.updated" => Ok(Self::ProjectUpdated),
-            "contact.erase" => Ok(Self::ContactErase),
-            "due" => Ok(Self::Due),
             name if UNSUPPORTED.contains(&name) => {
                 Err(Rejection::field(Code::UnsupportedEventType, "event_type", "is not handled by this version"))
             }

@@ -11,6 +11,7 @@ pub mod explain;
 pub mod export;
 pub mod health;
 pub mod hold;
+pub mod lint;
 pub mod migrate;
 pub mod outbox;
 pub mod pause;
@@ -18,6 +19,7 @@ pub mod projects;
 pub mod provision;
 pub mod publish;
 pub mod reconcile;
+pub mod schema;
 pub mod stats;
 pub mod verify;
 
