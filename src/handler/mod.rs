@@ -84,6 +84,9 @@ pub enum Rated {
     Nothing,
 }
 
+/// The resolution of a conversation that a person took over: it has a chat room.
+const HAS_CHAT_ROOM: u8 = 4;
+
 /// Decides.
 pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
     match &event.kind {
@@ -155,8 +158,11 @@ fn going_on(head: &Head, open: Open) -> Box<Head> {
     Box::new(head.next(Conversation::Open(open)))
 }
 
-/// Seals the conversation. What remains of the event is decided once it is closed.
+/// Seals the conversation. What remains of the event is decided once it is closed. Nobody who closes it without a resolution
+/// takes away that a person took over.
 fn sealed(head: &Head, open: &Open, close: Close, event: &Event, policy: &Policy) -> Decision {
+    let taken_over = open.record.details.has_chats_room.then_some(HAS_CHAT_ROOM);
+    let close = Close { resolution: close.resolution.or(taken_over), ..close };
     let closing = open.clone().close(close, event.received_at, policy);
     Decision::Write(Box::new(head.next(Conversation::Closing(closing))))
 }

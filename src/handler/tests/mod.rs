@@ -355,6 +355,14 @@ fn a_window_before_its_messages_opens_the_conversation_they_go_into() {
 }
 
 #[test]
+fn who_closes_a_conversation_that_a_person_took_over_need_not_say_so() {
+    let Decision::Write(head) = decide(&Seen::default(), &takes_over(40), &POLICY) else { panic!("not opened") };
+    let Decision::Write(sealed) = decide(&seen(*head), &close(50, None), &POLICY) else { panic!("not sealed") };
+    let Conversation::Closing(closing) = sealed.conversation else { panic!("not sealed") };
+    assert_eq!((closing.close.reason, closing.close.resolution), (CloseReason::Requested, Some(4)));
+}
+
+#[test]
 fn a_takeover_that_closed_the_conversation_changes_nothing_when_it_comes_again() {
     let Decision::Write(sealed) = decide(&seen(opened()), &takes_over(45), &POLICY) else { panic!("not sealed") };
     let Conversation::Closing(closing) = sealed.conversation.clone() else { panic!("not sealed") };
