@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::event::{Question, Request, request::GetState};
+use crate::event::{
+    Request,
+    request::{GetState, Question},
+};
 
 /// A conversation that a window opened at second 0, and nobody spoke in yet.
 fn awaited() -> Head {
@@ -34,8 +37,8 @@ fn project_says(received: i64) -> Event {
 }
 
 fn asks(received: i64) -> Event {
-    let question = Question::State(GetState::default());
-    let request = Request { reply_to: "answers".into(), correlation_id: None, deadline: None, question };
+    let question = Question::State(GetState { state_type: None, state_key: None });
+    let request = Request { reply_to: "replies".into(), correlation_id: None, deadline: None, question };
     event(received, Kind::Request(Box::new(request)))
 }
 
