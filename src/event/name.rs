@@ -20,14 +20,14 @@ pub(super) enum Name {
     StateDelete,
     ProjectUpdated,
     ContactErase,
+    CrmLinked,
+    CrmContactUpdated,
     Due,
 }
 
 /// Names of the contract that this version does not handle.
-const UNSUPPORTED: [&str; 10] = [
+const UNSUPPORTED: [&str; 8] = [
     "conversation.get_context",
-    "crm.contact_updated",
-    "crm.linked",
     "get_context",
     "get_conversation",
     "get_crm_link",
@@ -58,6 +58,8 @@ impl Name {
             "state.delete" => Ok(Self::StateDelete),
             "project.updated" => Ok(Self::ProjectUpdated),
             "contact.erase" => Ok(Self::ContactErase),
+            "crm.linked" => Ok(Self::CrmLinked),
+            "crm.contact_updated" => Ok(Self::CrmContactUpdated),
             "due" => Ok(Self::Due),
             name if UNSUPPORTED.contains(&name) => {
                 Err(Rejection::field(Code::UnsupportedEventType, "event_type", "is not handled by this version"))
@@ -94,6 +96,8 @@ mod tests {
             ("state.delete", Name::StateDelete),
             ("project.updated", Name::ProjectUpdated),
             ("contact.erase", Name::ContactErase),
+            ("crm.linked", Name::CrmLinked),
+            ("crm.contact_updated", Name::CrmContactUpdated),
             ("due", Name::Due),
         ] {
             assert_eq!(Name::parse(name), Ok(parsed), "{name}");

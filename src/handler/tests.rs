@@ -7,8 +7,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{Decision, Rated, Seen, decide};
 use crate::{
     domain::{
-        Changes, Close, CloseReason, Conversation, ConversationId, Direction, DueReason, End, EventId, Head, Message,
-        Open, Place, Policy, ProjectSettings, Rating, RatingKind, Sequence, Thread, Window,
+        Changes, Close, CloseReason, Conversation, ConversationId, CrmLink, Direction, DueReason, End, EventId, Head,
+        Message, Open, Place, Policy, ProjectSettings, Rating, RatingKind, Sequence, Thread, Window,
     },
     event::{self, Event, Kind},
 };
@@ -113,6 +113,12 @@ fn updates(received: i64, title: &str) -> Event {
     event(received, Kind::ConversationUpdate(Box::new(changes)))
 }
 
+fn links(received: i64) -> Event {
+    let (crm, crm_id, prospect) = ("hubspot".to_owned(), "512".to_owned(), serde_json::Map::new());
+    let link = CrmLink { crm, crm_id, prospect, sequence: Sequence(1) };
+    event(received, Kind::CrmLinked(Box::new(link)))
+}
+
 fn sets(received: i64) -> Event {
     let (state_type, key, value) = ("flow".to_owned(), "step".to_owned(), Some(serde_json::json!(1)));
     let set = event::SetVariable { state_type, key, value, ttl: Some(Duration::from_secs(60)), carry_over: false };
@@ -187,6 +193,7 @@ fn word(decision: &Decision) -> String {
         Decision::SetVariable(_) => "set variable".into(),
         Decision::SetProject(_) => "set project".into(),
         Decision::Erase => "erase".into(),
+        Decision::Link(_) => "link".into(),
         Decision::Forward(_) => "forward".into(),
         Decision::Wait(_) => "wait".into(),
         Decision::Reject(_) => "reject".into(),
@@ -197,7 +204,7 @@ fn word(decision: &Decision) -> String {
 fn every_state_meets_every_event() {
     let heads = [None, Some(opened()), Some(in_grace()), Some(closing()), Some(closed())];
     #[rustfmt::skip]
-    let table: [(Event, [&str; 5]); 16] = [
+    let table: [(Event, [&str; 5]); 17] = [
         //                             none                  open                        in grace               closing   closed
         (says(50, 50),                ["write head, append", "append",                   "write head, append",  "finish", "write head, append"]),
         (session_opened(50),          ["nothing",            "write open, Look",         "write open, Look",    "finish", "nothing"]),
@@ -212,6 +219,7 @@ fn every_state_meets_every_event() {
         (takes_over(40),              ["write open, Look",   "seal, HumanTakeover",      "seal, HumanTakeover", "finish", "amend"]),
         (updates(50, "a"),            ["nothing",            "write open, Look",         "write open, SessionEnded", "finish", "amend"]),
         (sets(50),                    ["set variable",       "set variable",             "set variable",        "finish", "set variable"]),
+        (links(50),                   ["nothing",            "link",                     "link",                "finish", "link"]),
         (event(50, Kind::ContactErase), ["erase",            "erase",                    "erase",               "erase",  "erase"]),
         (event(50, Kind::ProjectUpdated(ProjectSettings::default())), ["set project"; 5]),
         (session_known_by_its_id(50), ["wait"; 5]),

@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod conversations;
+pub mod crm;
 pub mod definition;
 pub mod dlq;
 pub mod doctor;
