@@ -48,6 +48,15 @@ enum Command {
     /// Contacts, names and texts are masked unless --reveal.
     #[command(subcommand)]
     Conversations(operate::conversations::Command),
+    /// Tell everything that happened to a conversation or a contact, and why, in one timeline.
+    ///
+    /// Opened, said, sent twice, rated, closed and why, archived and whether that still holds, what came late, what died, holds
+    /// and wishes to be erased; with where each message stands. Reads both stores and the index of dead letters, changes
+    /// nothing. Texts, comments and reasons are masked unless --reveal.
+    #[command(after_help = "Examples:\n  conversationd explain 6f0c63a4-5d53-5c5e-9d0a-0d5b6a1e7c11\n  \
+                            conversationd explain whatsapp:+5511… --project P --messages 0\n  \
+                            conversationd explain 6f0c63a4-5d53-5c5e-9d0a-0d5b6a1e7c11 --json | jq -r '[.at, .what, .said] | @tsv'")]
+    Explain(operate::explain::Arguments),
     /// See and set when a project's conversations close: its time zone, midnight, idle time.
     #[command(subcommand)]
     Projects(operate::projects::Command),
@@ -76,6 +85,14 @@ enum Command {
         after_help = "Examples:\n  conversationd verify --since 7d\n  conversationd verify --project P --sample 1000 --json"
     )]
     Verify(operate::verify::Arguments),
+    /// Compare the hot store with the archive: what closed must stand in both, what is due must have been looked at.
+    ///
+    /// Goes through the whole table; --one-in 100 takes a sample. Changes nothing unless --repair: then messages that the
+    /// archive lacks are appended as late arrivals are, each once, and what is overdue is sent to the daemon as the timer
+    /// would have. Exit code 1 when something differs and was not repaired. Needs a role that may scan the table.
+    #[command(after_help = "Examples:\n  conversationd reconcile --project P --day 2026-03-01\n  \
+                            conversationd reconcile --one-in 100 --json\n  conversationd reconcile --repair")]
+    Reconcile(operate::reconcile::Arguments),
     /// Keep the archive small: retention.
     #[command(subcommand)]
     Archive(operate::archive::Command),
@@ -94,13 +111,17 @@ enum Command {
     /// Put legal holds on, and take them off: what they cover is neither erased nor purged.
     #[command(subcommand)]
     Hold(operate::hold::Command),
-    /// Erase a person: hot store, archive, ratings, customer links, notices, dead-letter rows; with a signed receipt.
+    /// Erase a person: hot store, archive, ratings, customer links, notices, dead letters; with a signed receipt.
     ///
     /// Says what would be erased; --yes does it. Texts and identifiers go; counts and statistics stay, of nobody. An open
-    /// conversation is closed first, by the daemon, in its turn. A legal hold refuses. Needs CONVERSATIOND_RECEIPT_KEY, and a
-    /// role of the operator's own that may scan the table and delete from it.
+    /// conversation is closed first, by the daemon, in its turn. A legal hold refuses. The receipt names nobody: keep it, and
+    /// --verify tells later that it is genuine and of whom. Needs CONVERSATIOND_RECEIPT_KEY, and a role of the operator's own
+    /// that may scan the table and delete from it. Exit code 1 when somebody is held, not closed yet, or has letters out of
+    /// reach: the request stands, and --pending takes it up.
     #[command(after_help = "Examples:\n  conversationd erase --project P --contact whatsapp:+5511…\n  \
                             conversationd erase --project P --contact whatsapp:+5511… --yes\n  \
+                            conversationd erase --project P --contact whatsapp:+5511… --yes --json > receipt.json\n  \
+                            conversationd erase --verify receipt.json --project P --contact whatsapp:+5511…\n  \
                             conversationd erase --pending --yes    # daily: what contact.erase events asked for")]
     Erase(operate::erase::Arguments),
     /// Check everything the daemon depends on, and say what to do.
@@ -142,13 +163,20 @@ async fn main() -> ExitCode {
 async fn command(command: Command) -> anyhow::Result<ExitCode> {
     let environment = &config::environment;
     match command {
-        Command::Run => App::build(&Config::read(environment)?).await?.run().await?,
+        Command::Run => {
+            let config = Config::read(environment)?;
+            for variable in config::unknown_settings() {
+                tracing::warn!(variable, "no setting is called so: see `conversationd run --help`");
+            }
+            App::build(&config).await?.run().await?;
+        }
         Command::Provision(arguments) => operate::provision::run(&arguments).await?,
         Command::Migrate => operate::migrate::run(&DatabaseConfig::read(environment)?).await?,
         Command::Publish(arguments) => {
             return operate::publish::run(&arguments, &QueueConfig::read(environment)?).await;
         }
         Command::Conversations(command) => return operate::conversations::run(&command, environment).await,
+        Command::Explain(arguments) => return operate::explain::run(&arguments, environment).await,
         Command::Projects(command) => return operate::projects::run(&command, environment).await,
         Command::Dlq(command) => return operate::dlq::run(&command, environment).await,
         Command::Outbox(command) => return operate::outbox::run(&command, environment).await,
@@ -157,6 +185,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Verify(arguments) => {
             return operate::verify::run(&arguments, &DatabaseConfig::read(environment)?).await;
         }
+        Command::Reconcile(arguments) => return operate::reconcile::run(&arguments, environment).await,
         Command::Archive(command) => return operate::archive::run(&command, &DatabaseConfig::read(environment)?).await,
         Command::Export(arguments) => {
             return operate::export::run(&arguments, &DatabaseConfig::read(environment)?).await;

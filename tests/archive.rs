@@ -9,6 +9,8 @@ mod faults;
 mod house;
 #[path = "archive/life.rs"]
 mod life;
+#[path = "archive/partition.rs"]
+mod partition;
 #[path = "archive/statistics.rs"]
 mod statistics;
 #[path = "archive/telling.rs"]
@@ -224,8 +226,13 @@ async fn conversations_are_listed_newest_close_first() {
         for number in 0..4 {
             let mut record = record(number.into());
             let earlier = house::record(9).id;
-            record.previous =
-                Some(Stretch { id: earlier, opened_at: noon(), closed_at: noon(), reason: CloseReason::Idle });
+            record.previous = Some(Stretch {
+                id: earlier,
+                opened_at: noon(),
+                closed_at: noon(),
+                reason: CloseReason::Idle,
+                resolution: None,
+            });
             house.write(&record, &[message(number)], false, Some(&day(number.into()))).await.expect("close");
         }
         house.write(&record(4), &[message(4)], false, None).await.expect("checkpoint");

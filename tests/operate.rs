@@ -1,10 +1,14 @@
 //! Stories of the operator's commands: the program itself, on the real local stack; each on a site of its own.
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::unwrap_used)] // how a test fails, and what it may read
 
+#[path = "operate/comparing.rs"]
+mod comparing;
 #[path = "operate/conversations.rs"]
 mod conversations;
 #[path = "operate/doctor.rs"]
 mod doctor;
+#[path = "operate/erasing.rs"]
+mod erasing;
 #[path = "operate/keeping.rs"]
 mod keeping;
 #[path = "operate/publish.rs"]

@@ -31,6 +31,7 @@ def deploy(prefix):
         "StackName": prefix,
         "TemplateBody": TEMPLATE.read_text(),
         "Parameters": [{"ParameterKey": "Prefix", "ParameterValue": prefix}],
+        "Capabilities": ["CAPABILITY_IAM"],
     }
     try:
         cloudformation.create_stack(**request)

@@ -31,7 +31,8 @@ pub struct Traces {
 }
 
 impl Traces {
-    fn add(&mut self, other: Self) {
+    /// Adds what was erased in another step.
+    pub fn add(&mut self, other: Self) {
         self.conversations += other.conversations;
         self.messages += other.messages;
         self.ratings += other.ratings;
@@ -76,6 +77,10 @@ const BLANK: &str = "
     text = '', external_id = null, contact_name = null, sender_id = null, sentiment = null, intent = null,
     entities = null, attachments = null, metadata = null";
 
+/// Condition on a message: something of it would go.
+const SAID: &str = "
+    (text <> '' or num_nonnulls(external_id, contact_name, sender_id, sentiment, intent, entities, attachments, metadata) > 0)";
+
 /// What a conversation keeps: its times, its agent, how it closed and what it was about, its scores and counts.
 const FORGET: &str = "
     update conversation
@@ -89,6 +94,12 @@ const FORGET_RATINGS: &str = "
     update rating
     set contact = null, thread = 'erased', comment = null, value = case kind when 'custom' then '' else value end
     where conversation_id = any($1) or (project = $2 and contact = $3)";
+
+/// Those given before the person asked to be erased, and brought since.
+const FORGET_OLD_RATINGS: &str = "
+    update rating
+    set contact = null, thread = 'erased', comment = null, value = case kind when 'custom' then '' else value end
+    where project = $1 and contact = $2 and answered_at <= $3";
 
 const FORGET_LINKS: &str = "delete from crm_link where conversation_id = any($1) or (project = $2 and contact = $3)";
 
@@ -171,10 +182,11 @@ impl PostgresArchive {
         let (patience, connection) = session.parts();
         const OLD: &str = "
             select c.id,
-                   not exists (select 1 from message m where m.conversation_id = c.id and m.occurred_at > $3)
+                   c.opened_at <= $3
+                   and not exists (select 1 from message m where m.conversation_id = c.id and m.occurred_at > $3)
+                   and not exists (select 1 from rating r where r.conversation_id = c.id and r.answered_at > $3) as whole
             from conversation c
-            where c.project = $1 and c.contact = $2 and c.closed_at is not null
-              and exists (select 1 from message m where m.conversation_id = c.id and m.occurred_at <= $3 and m.text <> '')
+            where c.project = $1 and c.contact = $2 and c.closed_at is not null and c.opened_at <= $3
             for update";
         let query = sqlx::query_as(OLD).bind(project).bind(contact).bind(asked_at);
         let found: Vec<(Uuid, bool)> = within(patience, query.fetch_all(&mut *connection)).await?;
@@ -183,9 +195,11 @@ impl PostgresArchive {
         // the person may be back: ratings and links that do not hang on those conversations are theirs of now
         let mut erased = forget(patience, connection, &whole, project, "").await?;
         let sql =
-            format!("update message set {BLANK} where conversation_id = any($1) and occurred_at <= $2 and text <> ''");
+            format!("update message set {BLANK} where conversation_id = any($1) and occurred_at <= $2 and {SAID}");
         let blanked = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(&partly).bind(asked_at);
         erased.messages += within(patience, blanked.execute(&mut *connection)).await?.rows_affected();
+        let ratings = sqlx::query(FORGET_OLD_RATINGS).bind(project).bind(contact).bind(asked_at);
+        erased.ratings += within(patience, ratings.execute(&mut *connection)).await?.rows_affected();
         const RECOUNT: &str = "
             update conversation
             set (message_count, token_count, content_hash) = (select * from conversation_content(id)), updated_at = now()
@@ -257,7 +271,7 @@ impl PostgresArchive {
         Ok(())
     }
 
-    /// Persons of `project` of whom a conversation was archived at `since` or later, in order, after the one given.
+    /// Persons of `project` of whom anything came into the archive at `since` or later, in order, after the one given.
     ///
     /// # Errors
     ///
@@ -269,12 +283,51 @@ impl PostgresArchive {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<String>, ArchiveError> {
-        let mut query = QueryBuilder::<Postgres>::new("select distinct contact from conversation where project = ");
-        query.push_bind(project.to_owned()).push(" and contact > ").push_bind(after.unwrap_or_default().to_owned());
-        query.push(" and created_at >= ").push_bind(since);
-        query.push(" order by contact limit ").push_bind(i64::from(limit));
+        let mut query = QueryBuilder::<Postgres>::new("select contact from (");
+        for (place, (table, changed)) in
+            [("conversation", "updated_at"), ("rating", "created_at"), ("crm_link", "updated_at")]
+                .into_iter()
+                .enumerate()
+        {
+            query.push(if place > 0 { " union " } else { "" });
+            query.push(format!("select contact from {table} where project = ")).push_bind(project.to_owned());
+            query.push(" and contact > ").push_bind(after.unwrap_or_default().to_owned());
+            query.push(format!(" and {changed} >= ")).push_bind(since);
+        }
+        query.push(") as person order by contact limit ").push_bind(i64::from(limit));
         let rows: Vec<(String,)> = self.rows(query).await?;
         Ok(rows.into_iter().map(|(contact,)| contact).collect())
+    }
+
+    /// The threads in which the archive knows a person.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError::Unavailable`] when the archive cannot be read now.
+    pub async fn threads_of(&self, project: &str, contact: &str) -> Result<Vec<Thread>, ArchiveError> {
+        let mut query =
+            QueryBuilder::<Postgres>::new("select distinct channel, external_id from conversation where project = ");
+        query.push_bind(project.to_owned()).push(" and contact = ").push_bind(contact.to_owned());
+        let rows: Vec<(Option<String>, Option<String>)> = self.rows(query).await?;
+        let thread = |(channel, conversation)| Thread {
+            project: project.to_owned(),
+            contact: Some(contact.to_owned()),
+            channel,
+            conversation,
+        };
+        Ok(rows.into_iter().map(thread).collect())
+    }
+
+    /// The receipt of an erasure that was done, and its signature, as stored.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError::Unavailable`] when the archive cannot be read now.
+    pub async fn receipt(&self, id: Uuid) -> Result<Option<(Value, String)>, ArchiveError> {
+        let mut query =
+            QueryBuilder::<Postgres>::new("select receipt, signature from erasure where done_at is not null and id = ");
+        query.push_bind(id);
+        Ok(self.rows(query).await?.pop())
     }
 }
 

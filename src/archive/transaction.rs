@@ -23,7 +23,13 @@ const MAKE: &str = "
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     on conflict (id) do nothing";
 
-const LOCK: &str = "select 1 from conversation where id = $1 for update";
+const LOCK: &str = "select erased_at is not null from conversation where id = $1 for update";
+
+/// A conversation whose person was erased gets something new: it is that person's again, so that it can be found and erased.
+const REMEMBER: &str = "
+    update conversation
+    set contact = $2, external_id = $3, thread = $4, erased_at = null, updated_at = now()
+    where id = $1 and erased_at is not null";
 
 const STANDING: &str = "select count(distinct event_id) from message where event_id = any($1)";
 
@@ -77,6 +83,8 @@ const KEEP_STATISTICS: &str = "
 pub(super) struct PostgresTransaction {
     session: Session,
     inserted: ContentHash,
+    /// Whose it was, when the row that is locked was erased.
+    erased: Option<Thread>,
     telling: Telling,
 }
 
@@ -93,12 +101,25 @@ struct Stored {
 impl PostgresTransaction {
     pub(super) async fn begin(mut session: Session) -> Result<Self, ArchiveError> {
         session.command("begin isolation level read committed").await?;
-        Ok(Self { session, inserted: ContentHash::default(), telling: Telling::default() })
+        Ok(Self { session, inserted: ContentHash::default(), erased: None, telling: Telling::default() })
     }
 
     async fn stored(&mut self, conversation: ConversationId) -> Result<Option<Stored>, ArchiveError> {
         let (patience, connection) = self.session.parts();
         within(patience, sqlx::query_as(STORED).bind(conversation.0).fetch_optional(connection)).await
+    }
+
+    /// Something new goes into the row.
+    async fn remember(&mut self, conversation: ConversationId) -> Result<(), ArchiveError> {
+        let Some(thread) = self.erased.take() else { return Ok(()) };
+        let remember = sqlx::query(REMEMBER)
+            .bind(conversation.0)
+            .bind(thread.contact.as_deref())
+            .bind(thread.conversation.as_deref())
+            .bind(thread.key().as_str().to_owned());
+        let (patience, connection) = self.session.parts();
+        within(patience, remember.execute(connection)).await?;
+        Ok(())
     }
 
     async fn write(&mut self, record: &Record, close: Option<&Close>, stored: &Stored) -> Result<(), ArchiveError> {
@@ -148,7 +169,8 @@ impl Transaction for PostgresTransaction {
             .bind(record.previous.map(|previous| previous.id.0));
         let (patience, connection) = self.session.parts();
         within(patience, make.execute(&mut *connection)).await?;
-        within(patience, sqlx::query(LOCK).bind(record.id.0).execute(connection)).await?;
+        let erased: bool = within(patience, sqlx::query_scalar(LOCK).bind(record.id.0).fetch_one(connection)).await?;
+        self.erased = erased.then(|| thread.clone());
         self.telling.of(thread);
         Ok(())
     }
@@ -171,6 +193,9 @@ impl Transaction for PostgresTransaction {
         let found: i64 = within(patience, sqlx::query_scalar(STANDING).bind(ids).fetch_one(connection)).await?;
         verified(page.len() as u64, found.unsigned_abs())?;
 
+        if !inserted.is_empty() {
+            self.remember(record.id).await?;
+        }
         let inserted: HashSet<Uuid> = inserted.into_iter().collect();
         let new = page.into_iter().filter(|message| inserted.contains(&message.event_id.0));
         let seen = |message: &&Message| {
@@ -198,6 +223,8 @@ impl Transaction for PostgresTransaction {
         if amended.changed_by == before {
             return Ok(()); // an older event, or the same again
         }
+        self.remember(record.id).await?;
+        let (patience, connection) = self.session.parts();
         details::write(patience, connection, record.id, &amended, Some(changes)).await?;
         self.telling.amended();
         Ok(())

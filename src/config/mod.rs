@@ -179,10 +179,26 @@ pub struct Config {
 const QUEUE_RETENTION: Duration = Duration::from_secs(14 * DAY);
 const DAY: u64 = 24 * 3600;
 
+/// What the settings of our own begin with.
+const PREFIX: &str = "CONVERSATIOND_";
+
 /// The process's environment.
 #[allow(clippy::disallowed_methods)] // its room
 pub fn environment(variable: &str) -> Option<String> {
     std::env::var(variable).ok()
+}
+
+/// The process's variables that bear our name and are no setting: misspelled, or of another release.
+#[allow(clippy::disallowed_methods)] // its room
+pub fn unknown_settings() -> Vec<String> {
+    unknown(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
+}
+
+fn unknown(names: impl Iterator<Item = String>) -> Vec<String> {
+    let is_setting = |name: &str| SETTINGS.iter().any(|setting| setting.variable == name);
+    let mut unknown: Vec<_> = names.filter(|name| name.starts_with(PREFIX) && !is_setting(name)).collect();
+    unknown.sort_unstable();
+    unknown
 }
 
 impl Default for LogConfig {
@@ -446,5 +462,11 @@ mod tests {
     #[test]
     fn secrets_do_not_show_in_debug_output() {
         assert!(!format!("{:?}", read(&complete())).contains("hunter2"));
+    }
+
+    #[test]
+    fn a_misspelled_setting_is_told() {
+        let names = ["CONVERSATIOND_MAX_ATTEMPTS", "CONVERSATIOND_ATTEMPTS", "PATH", "AWS_REGION"];
+        assert_eq!(unknown(names.into_iter().map(str::to_owned)), ["CONVERSATIOND_MAX_ATTEMPTS"]);
     }
 }

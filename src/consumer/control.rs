@@ -1,6 +1,6 @@
 //! What all replicas are told, as this one knows it: read every few seconds, and never acted upon when it may be old.
 //!
-//! A turn begins only on a list whose read began less than [`LONGEST`] ago. So a row that has been seen for that long is known
+//! A turn begins only on a list whose read began less than [`HEARD_WITHIN`] ago. So a row that has been seen for that long is known
 //! to every turn that begins from then on, in whatever replica.
 
 use std::{
@@ -19,15 +19,12 @@ use tracing::{info, warn};
 
 use crate::{
     alert::Alert,
-    hot::{Controls, HotError, Parked},
+    hot::{Controls, HEARD_WITHIN, HotError, Parked},
     pipeline::Pipeline,
 };
 
 /// How often the list is read.
 const PERIOD: Duration = Duration::from_secs(5);
-
-/// The oldest list that a turn may begin on.
-pub(super) const LONGEST: Duration = Duration::from_secs(10);
 
 /// A read that takes longer is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -55,14 +52,14 @@ impl Told {
     fn is_fresh(&self, wall: DateTime<Utc>) -> bool {
         self.read.is_some_and(|read| {
             let by_wall = (wall - read.at_by_wall).abs();
-            read.at.elapsed() < LONGEST && TimeDelta::from_std(LONGEST).is_ok_and(|longest| by_wall < longest)
+            read.at.elapsed() < HEARD_WITHIN && TimeDelta::from_std(HEARD_WITHIN).is_ok_and(|longest| by_wall < longest)
         })
     }
 
     /// Why `group` is parked, and how long it is until every turn of every replica knows.
     pub(super) fn parked(&self, group: &str) -> Option<(&Parked, Duration)> {
         let (parked, (_, seen)) = self.controls.parked.get(group).zip(self.seen.get(group))?;
-        Some((parked, LONGEST.saturating_sub(seen.elapsed())))
+        Some((parked, HEARD_WITHIN.saturating_sub(seen.elapsed())))
     }
 }
 

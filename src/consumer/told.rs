@@ -5,13 +5,13 @@ use std::time::Duration;
 use tracing::{error, warn};
 
 use super::{
-    control::{LONGEST, Told},
+    control::Told,
     group::{Runner, Verdict, pause},
 };
 use crate::{
     alert::{self, Alert},
     event::Kind,
-    hot::{Control, Parked, SKIP_HOLDS},
+    hot::{Control, HEARD_WITHIN, Parked, SKIP_HOLDS},
     pipeline::{Failure, Work},
     queue::{DeadLetterReason, Delivery},
 };
@@ -85,7 +85,7 @@ impl Runner {
         }
         // so that its age begins to count; who fails to read it now reads it later
         let _ = self.control.refresh().await;
-        Some(Verdict::Release(LONGEST + SPARE))
+        Some(Verdict::Release(HEARD_WITHIN + SPARE))
     }
 
     /// Whether an operator has given up this failing head. The wish is used up by asking, and the head charged to its limit:

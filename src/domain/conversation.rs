@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{ConversationId, Details, EventId, Message, Policy, Thread};
+use super::{ConversationId, Details, EventId, Message, Policy, Sequence, Thread, ThreadKey};
 
 /// What the hot store says of a thread: its present conversation, or its last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,12 +88,32 @@ pub struct Stretch {
     pub closed_at: DateTime<Utc>,
     /// Why it closed.
     pub reason: CloseReason,
+    /// How it ended, if anybody said so: 0 to 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<u8>,
 }
 
 impl Stretch {
-    /// Whether something that occurred at `at` happened while this conversation was open.
-    pub fn covers(&self, at: DateTime<Utc>) -> bool {
-        self.opened_at <= at && at < self.closed_at
+    /// Whether something that occurred at `at` belongs to it: it was open then, or would have been, had this come in time.
+    ///
+    /// Its first message is the first that came, not the first that was said: it reaches back, within its day, as far as a
+    /// silence may last.
+    pub fn takes(&self, at: DateTime<Utc>, policy: &Policy) -> bool {
+        let near = self.opened_at - policy.idle <= at && policy.day_end(at) == policy.day_end(self.opened_at);
+        at < self.closed_at && (self.opened_at <= at || near)
+    }
+
+    /// The conversation of a day that ended at `end` before anybody had heard of it. All that is said of that day finds it.
+    pub fn of_day(thread: &ThreadKey, at: DateTime<Utc>, end: DateTime<Utc>) -> Self {
+        let day = EventId::derive(thread, "day", &end.timestamp_micros().to_string());
+        let end = End::of_day(end);
+        Self {
+            id: ConversationId::derive(thread, day, 0),
+            opened_at: at,
+            closed_at: end.at,
+            reason: end.reason,
+            resolution: end.resolution,
+        }
     }
 }
 
@@ -225,6 +245,9 @@ pub struct Open {
     /// Where it ends in event time, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends: Option<End>,
+    /// The latest event that began, ended or resumed a session: an older one that comes again changes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<Sequence>,
 }
 
 impl Open {
@@ -245,12 +268,24 @@ impl Open {
     fn taking(record: Record, ends: Option<End>, policy: &Policy) -> Self {
         let active_at = record.opened_received_at;
         let due = Due { at: active_at, reason: DueReason::Look };
-        Self { record, due, sessions: BTreeSet::new(), checkpointed_at: None, ends }.look_again(active_at, policy)
+        Self { record, due, sessions: BTreeSet::new(), checkpointed_at: None, ends, heard: None }
+            .look_again(active_at, policy)
     }
 
     /// Somebody spoke, or a session began, within the grace period: the conversation goes on.
     pub fn resume(self, at: DateTime<Utc>, policy: &Policy) -> Self {
         self.look_again(at, policy)
+    }
+
+    /// Whether what `sequence` says of sessions was said before the latest that was heard.
+    pub fn has_heard(&self, sequence: Sequence) -> bool {
+        self.heard.is_some_and(|latest| sequence <= latest)
+    }
+
+    /// The event at `sequence` was the latest to speak of sessions.
+    pub fn hearing(mut self, sequence: Sequence) -> Self {
+        self.heard = Some(sequence);
+        self
     }
 
     /// A session began.
@@ -351,6 +386,7 @@ impl Closed {
             opened_at: self.record.opened_at,
             closed_at: self.close.at,
             reason: self.close.reason,
+            resolution: self.close.resolution,
         }
     }
 }

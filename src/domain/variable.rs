@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ConversationId, Sequence};
+use super::{ConversationId, Record, Sequence};
 
 /// One variable as last set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,9 @@ pub struct Variable {
     /// The conversation it was set in; `None`: none was open, and it belongs to the one that opens next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<ConversationId>,
+    /// The conversation that was the thread's last when this was set while none was open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<ConversationId>,
     /// Whether the thread's next conversations have it too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub carry_over: bool,
@@ -31,9 +34,14 @@ pub struct Variable {
 }
 
 impl Variable {
-    /// Whether `conversation` has it at `now`.
-    pub fn is_live(&self, conversation: Option<ConversationId>, now: DateTime<Utc>) -> bool {
-        let belongs = self.carry_over || self.conversation.is_none() || self.conversation == conversation;
+    /// Whether the conversation of `record` has it at `now`.
+    pub fn is_live(&self, record: &Record, now: DateTime<Utc>) -> bool {
+        let belongs = match self.conversation {
+            _ if self.carry_over => true,
+            Some(conversation) => conversation == record.id,
+            // set while none was open: it is the next one's alone
+            None => record.previous.map(|closed| closed.id) == self.after,
+        };
         belongs && self.value.is_some() && self.expires_at.is_none_or(|at| now < at)
     }
 }
@@ -44,34 +52,49 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::domain::{CloseReason, Details, Stretch};
 
     #[test]
     fn a_variable_lives_in_its_conversation_until_it_expires_or_is_deleted() {
         let at = |seconds| DateTime::from_timestamp(seconds, 0).expect("in range");
-        let [mine, next] = [1, 2].map(|n| Some(ConversationId(Uuid::from_u128(n))));
+        let record = |n, previous| Record {
+            id: ConversationId(Uuid::from_u128(n)),
+            opened_at: at(0),
+            opened_received_at: at(0),
+            contact_name: None,
+            agent_id: None,
+            previous,
+            details: Details::default(),
+        };
+        let closed = |n| {
+            let id = ConversationId(Uuid::from_u128(n));
+            Some(Stretch { id, opened_at: at(0), closed_at: at(0), reason: CloseReason::Idle, resolution: None })
+        };
+        let (mine, next) = (record(1, closed(0)), record(2, closed(1)));
         let set = Variable {
             state_type: "flow".into(),
             key: "step".into(),
             value: Some(json!(0)),
             expires_at: Some(at(60)),
-            conversation: mine,
+            conversation: Some(mine.id),
+            after: None,
             carry_over: false,
             set_at: at(0),
             sequence: Sequence(1),
         };
         let carried = Variable { carry_over: true, ..set.clone() };
-        let early = Variable { conversation: None, ..set.clone() };
+        let early = Variable { conversation: None, after: mine.previous.map(|closed| closed.id), ..set.clone() };
         let deleted = Variable { value: None, ..set.clone() };
-        for (variable, conversation, now, lives) in [
-            (&set, mine, 59, true),
-            (&set, mine, 60, false),
-            (&set, next, 59, false),
-            (&set, None, 59, false),
-            (&carried, next, 59, true),
-            (&early, next, 59, true),
-            (&deleted, mine, 0, false),
+        for (variable, record, now, lives) in [
+            (&set, &mine, 59, true),
+            (&set, &mine, 60, false),
+            (&set, &next, 59, false),
+            (&carried, &next, 59, true),
+            (&early, &mine, 59, true),
+            (&early, &next, 59, false),
+            (&deleted, &mine, 0, false),
         ] {
-            assert_eq!(variable.is_live(conversation, at(now)), lives, "{variable:?} for {conversation:?} at {now}");
+            assert_eq!(variable.is_live(record, at(now)), lives, "{variable:?} in {:?} at {now}", record.id);
         }
     }
 }

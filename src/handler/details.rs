@@ -1,12 +1,15 @@
 //! `conversation.update`: the open conversation's head takes it; of a closed one the archive does.
 
-use super::{Decision, Seen, before, going_on};
+use super::{Decision, Seen, before, going_on, last_but_one};
 use crate::{
     domain::{Changes, Head, Open, Record},
-    event::Rejection,
+    event::{Event, Rejection},
 };
 
-pub(super) fn handle(seen: &Seen, open: Option<(&Head, &Open)>, changes: &Changes) -> Decision {
+pub(super) fn handle(seen: &Seen, open: Option<(&Head, &Open)>, event: &Event, changes: &Changes) -> Decision {
+    if let Some(closed) = last_but_one(seen, event) {
+        return Decision::Amend(closed, Box::new(changes.clone()));
+    }
     match (open, before(seen)) {
         (Some((head, open)), _) => match changed(&open.record, changes) {
             Ok(record) if record == open.record => Decision::Nothing("the conversation says so already"),

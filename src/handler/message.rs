@@ -1,8 +1,10 @@
 //! `message.received`, `message.sent`: append to the open conversation, opening one if the thread has none.
 
-use super::{Decision, Seen, before, going_on, sealed};
+use chrono::{DateTime, Utc};
+
+use super::{Decision, Seen, before, going_on, last_but_one, sealed};
 use crate::{
-    domain::{DueReason, Head, Message, Open, Policy},
+    domain::{DueReason, Head, Message, Open, Policy, Stretch},
     event::Event,
 };
 
@@ -13,17 +15,18 @@ pub(super) fn handle(
     message: &Message,
     policy: &Policy,
 ) -> Decision {
-    // what occurred inside a closed conversation belongs to it, whenever it arrives
-    let at = message.happened_at();
-    if let Some(stretch) = before(seen).filter(|stretch| seen.overtaken || stretch.covers(at)) {
+    if let Some(stretch) = earlier(seen, event, message, policy) {
         return Decision::Late(stretch);
     }
     match open {
         // what occurred past the end belongs to the next one
-        Some((head, open)) if let Some(end) = open.ended_by(at) => sealed(head, open, end.close(), event, policy),
+        Some((head, open)) if let Some(end) = open.ended_by(message.happened_at()) => {
+            sealed(head, open, end.close(), event, policy)
+        }
         Some((head, open)) => {
-            let resumed = open.due.reason == DueReason::SessionEnded;
-            let head = resumed.then(|| going_on(head, open.clone().resume(event.received_at, policy)));
+            let resumed = open.due.reason == DueReason::SessionEnded && !open.has_heard(event.sequence);
+            let resume = || open.clone().resume(event.received_at, policy).hearing(event.sequence);
+            let head = resumed.then(|| going_on(head, resume()));
             Decision::Append { head, conversation: open.record.id }
         }
         None => {
@@ -31,4 +34,21 @@ pub(super) fn handle(
             Decision::Append { conversation: head.conversation.record().id, head: Some(Box::new(head)) }
         }
     }
+}
+
+/// What occurred inside a conversation that has closed belongs to it, whenever it arrives.
+fn earlier(seen: &Seen, event: &Event, message: &Message, policy: &Policy) -> Option<Stretch> {
+    let at = message.happened_at();
+    before(seen)
+        .filter(|stretch| seen.overtaken || stretch.takes(at, policy))
+        // queued before the present conversation opened: an earlier one has it already, or should have had it
+        .or_else(|| last_but_one(seen, event).filter(|stretch| at < stretch.closed_at))
+        .or_else(|| of_a_day_gone_by(seen, event, at, policy))
+}
+
+/// Its day was over before anything began that the thread still knows of: it has a conversation of its own.
+fn of_a_day_gone_by(seen: &Seen, event: &Event, at: DateTime<Utc>, policy: &Policy) -> Option<Stretch> {
+    let (end, record) = (policy.day_end(at)?, seen.head.as_ref()?.conversation.record());
+    let began = record.opened_at.min(record.opened_received_at);
+    (end <= began).then(|| Stretch::of_day(&event.thread.key(), at, end))
 }

@@ -106,9 +106,9 @@ pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
         (Kind::Message(message), open) => message::handle(seen, open, event, message, policy),
         (Kind::Rating(rating), open) => rating::handle(seen, open, rating, policy),
         (Kind::ConversationWindow(window), open) => window::handle(seen, open, event, window, policy),
-        (Kind::ConversationUpdate(changes), open) => details::handle(seen, open, changes),
+        (Kind::ConversationUpdate(changes), open) => details::handle(seen, open, event, changes),
         (Kind::CrmLinked(_), open) => crm::linked(seen, open, event),
-        (Kind::SetVariable(set), open) => variable::handle(open, event, set),
+        (Kind::SetVariable(set), open) => variable::handle(seen, open, event, set),
         (_, None) => Decision::Nothing("no conversation is open"),
         (_, Some((_, open))) if event.received_at < open.record.opened_received_at => {
             Decision::Nothing("queued before this conversation opened: it spoke of an earlier one")
@@ -130,6 +130,13 @@ fn before(seen: &Seen) -> Option<Stretch> {
         Conversation::Closing(closing) => closing.record.previous,
         Conversation::Closed(closed) => Some(closed.stretch()),
     }
+}
+
+/// The conversation before the present or last one, if that one opened only after the event was queued: the event speaks of
+/// what went before.
+fn last_but_one(seen: &Seen, event: &Event) -> Option<Stretch> {
+    let record = seen.head.as_ref()?.conversation.record();
+    record.previous.filter(|_| event.received_at < record.opened_received_at)
 }
 
 /// A head that goes on with `open`.

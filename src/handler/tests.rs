@@ -1,4 +1,6 @@
-//! Every transition, as a table: what is stored × what happens → what is decided.
+//! What is decided, one story at a time; every transition as a table: `table.rs`.
+
+mod table;
 
 use std::time::Duration;
 
@@ -197,38 +199,6 @@ fn word(decision: &Decision) -> String {
         Decision::Forward(_) => "forward".into(),
         Decision::Wait(_) => "wait".into(),
         Decision::Reject(_) => "reject".into(),
-    }
-}
-
-#[test]
-fn every_state_meets_every_event() {
-    let heads = [None, Some(opened()), Some(in_grace()), Some(closing()), Some(closed())];
-    #[rustfmt::skip]
-    let table: [(Event, [&str; 5]); 17] = [
-        //                             none                  open                        in grace               closing   closed
-        (says(50, 50),                ["write head, append", "append",                   "write head, append",  "finish", "write head, append"]),
-        (session_opened(50),          ["nothing",            "write open, Look",         "write open, Look",    "finish", "nothing"]),
-        (session_closed(50),          ["nothing",            "write open, SessionEnded", "nothing",             "finish", "nothing"]),
-        (close(50, None),             ["nothing",            "seal, Requested",          "seal, Requested",     "finish", "nothing"]),
-        (due(50, &opened()),          ["nothing",            "nothing",                  "seal, SessionEnded",  "finish", "nothing"]),
-        (due(24 * 3600, &opened()),   ["nothing",            "seal, Idle",               "seal, SessionEnded",  "finish", "nothing"]),
-        (rates(50, 50),               ["rate alone",         "rate open",                "rate open",           "finish", "rate closed"]),
-        (window(50, Some(90)),        ["write open, Look",   "write open, Look",         "write open, SessionEnded", "finish", "write open, Look"]),
-        (window(50, None),            ["write open, Look",   "write open, Look",         "write open, SessionEnded", "finish", "write open, Look"]),
-        (takes_over(50),              ["write open, Look",   "seal, HumanTakeover",      "seal, HumanTakeover", "finish", "write open, Look"]),
-        (takes_over(40),              ["write open, Look",   "seal, HumanTakeover",      "seal, HumanTakeover", "finish", "amend"]),
-        (updates(50, "a"),            ["nothing",            "write open, Look",         "write open, SessionEnded", "finish", "amend"]),
-        (sets(50),                    ["set variable",       "set variable",             "set variable",        "finish", "set variable"]),
-        (links(50),                   ["nothing",            "link",                     "link",                "finish", "link"]),
-        (event(50, Kind::ContactErase), ["erase",            "erase",                    "erase",               "erase",  "erase"]),
-        (event(50, Kind::ProjectUpdated(ProjectSettings::default())), ["set project"; 5]),
-        (session_known_by_its_id(50), ["wait"; 5]),
-    ];
-    for (event, expected) in table {
-        for (head, expected) in heads.iter().zip(expected) {
-            let seen = Seen { head: head.clone(), ..Seen::default() };
-            assert_eq!(word(&decide(&seen, &event, &POLICY)), expected, "{:?} on {head:?}", event.kind);
-        }
     }
 }
 
@@ -436,4 +406,63 @@ fn a_session_known_by_its_id_goes_on_where_it_was_opened() {
     let place = Place { thread: thread(), group_id: "g".into() };
     let known = Seen { session: Some(place), ..Seen::default() };
     assert_eq!(word(&decide(&known, &session_known_by_its_id(50), &POLICY)), "forward");
+}
+
+#[test]
+fn what_was_queued_before_the_conversation_opened_speaks_of_the_one_before() {
+    let Decision::Append { head: Some(next), .. } = decide(&seen(closed()), &says(60, 60), &POLICY) else {
+        panic!("not opened")
+    };
+    for again in [updates(25, "old"), takes_over(25), window(25, Some(90)), says(-100_000, 25)] {
+        let expected = if matches!(again.kind, Kind::Message(_)) { "late" } else { "amend" };
+        assert_eq!(word(&decide(&seen(*next.clone()), &again, &POLICY)), expected, "{:?}", again.kind);
+    }
+}
+
+#[test]
+fn a_link_queued_before_the_conversation_opened_is_of_the_one_before() {
+    let Decision::Append { head: Some(next), .. } = decide(&seen(closed()), &says(60, 60), &POLICY) else {
+        panic!("not opened")
+    };
+    for (received, linked) in [(55, conversation(&opened())), (70, conversation(&next))] {
+        assert_eq!(decide(&seen(*next.clone()), &links(received), &POLICY), Decision::Link(linked), "{received}");
+    }
+}
+
+#[test]
+fn an_older_word_of_a_session_neither_begins_the_grace_again_nor_ends_it() {
+    let earlier = |event: Event, sequence| Event { sequence: Sequence(sequence), ..event };
+    let Decision::Write(ended) = decide(&seen(opened()), &earlier(session_closed(20), 5), &POLICY) else {
+        panic!("not written")
+    };
+    assert_eq!(word(&decide(&seen(*ended.clone()), &earlier(session_opened(10), 4), &POLICY)), "nothing");
+    assert_eq!(word(&decide(&seen(*ended.clone()), &earlier(says(12, 12), 4), &POLICY)), "append");
+    let resumed = decide(&seen(*ended), &earlier(says(25, 25), 6), &POLICY);
+    let Decision::Append { head: Some(resumed), .. } = resumed else { panic!("not resumed") };
+    assert_eq!(word(&decide(&seen(*resumed.clone()), &earlier(session_closed(20), 5), &POLICY)), "nothing");
+    assert_eq!(word(&decide(&seen(*resumed), &earlier(session_closed(28), 7), &POLICY)), "write open, SessionEnded");
+}
+
+#[test]
+fn a_message_that_was_said_before_its_conversations_first_still_finds_it_when_that_has_closed() {
+    let first = closed();
+    let idle = POLICY.idle.as_secs() as i64;
+    assert_eq!(word(&decide(&seen(first.clone()), &says(-60, 60), &POLICY)), "late");
+    assert_eq!(word(&decide(&seen(first), &says(-idle - 60, 60), &POLICY)), "write head, append", "too long a silence");
+}
+
+#[test]
+fn what_was_said_on_a_day_that_was_over_before_the_thread_was_known_has_a_conversation_of_that_day() {
+    let policy = Policy { day_ends_in: Some(chrono_tz::Tz::UTC), ..POLICY };
+    let Decision::Append { head: Some(today), .. } = decide(&Seen::default(), &says(0, 0), &policy) else {
+        panic!("not opened")
+    };
+    let day = 86_400;
+    let stretches = [-2 * day, -day, -day + 60].map(|at| match decide(&seen(*today.clone()), &says(at, 60), &policy) {
+        Decision::Late(stretch) => stretch,
+        other => panic!("{other:?}"),
+    });
+    assert!(stretches[0].id != stretches[1].id && stretches[1].id == stretches[2].id, "one a day");
+    assert_eq!(Some(stretches[1].closed_at), policy.day_end(at(-day)));
+    assert_eq!(stretches[1].reason, CloseReason::DayEnded);
 }

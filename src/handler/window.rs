@@ -2,7 +2,7 @@
 //!
 //! It may come before the messages it follows: then it opens a conversation for them, which costs nothing if none come.
 
-use super::{Decision, Seen, before, details::changed, going_on, sealed};
+use super::{Decision, Seen, before, details::changed, going_on, last_but_one, sealed};
 use crate::{
     domain::{Changes, Close, CloseReason, Conversation, Details, End, Head, Open, Opening, Policy, Window},
     event::{ConversationWindow, Event, Rejection},
@@ -22,10 +22,17 @@ pub(super) fn handle(
     let end = end(said);
     // it speaks of the conversation that was going on when the window began, or when the person came
     let at = said.window.start.or(said.taken_over_at).unwrap_or(event.received_at).min(event.received_at);
-    if let Some(Conversation::Closed(closed)) = seen.head.as_ref().map(|head| &head.conversation)
-        && closed.record.details.changed_by >= Some(event.sequence)
-    {
+    let said_already = match seen.head.as_ref().map(|head| &head.conversation) {
+        Some(Conversation::Closed(closed)) => closed.record.details.changed_by >= Some(event.sequence),
+        Some(Conversation::Open(open)) => open.record.details.changed_by == Some(event.sequence),
+        Some(Conversation::Closing(_)) | None => false,
+    };
+    if said_already {
         return Decision::Nothing("the conversation says so already");
+    }
+    // queued before the present conversation opened, and about a time before it
+    if let Some(closed) = last_but_one(seen, event).filter(|closed| at <= closed.closed_at) {
+        return Decision::Amend(closed, Box::new(changes));
     }
     match (open, before(seen)) {
         (open, Some(closed))

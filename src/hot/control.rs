@@ -3,7 +3,10 @@
 //!
 //! One small partition, read whole every few seconds. Nothing is deleted: a row is lifted by a mark, and leaves by TTL.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -14,6 +17,9 @@ use super::{
     dynamo::error,
     item::{EXPIRES_AT, Item, PK, SK, number, string, text},
 };
+
+/// The oldest list of controls that a replica may act upon: after so long, every replica acts on a change.
+pub const HEARD_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long a lifted row stays to be read by people.
 const LIFTED_KEPT: TimeDelta = TimeDelta::hours(1);

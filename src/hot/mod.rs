@@ -27,7 +27,7 @@ use crate::{
     domain::{ConversationId, Head, Message, ProjectSettings, ThreadKey},
 };
 
-pub use control::{Control, Controls, Parked, Pause, SKIP_HOLDS, Skip};
+pub use control::{Control, Controls, HEARD_WITHIN, Parked, Pause, SKIP_HOLDS, Skip};
 pub use dead_letters::{DeadLetter, DeadLetters, Settled, Settlement};
 pub use dynamo::DynamoStore;
 pub use item::{DUE_INDEX, DUE_SHARDS};

@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use super::{
     DeadLetter, DynamoStore, HotError,
@@ -14,7 +16,7 @@ use super::{
     item::{self, Item, PK, SK, VERSION, number, text},
     rows,
 };
-use crate::domain::{Head, Place, Thread, ThreadKey};
+use crate::domain::{Head, Place, Thread, ThreadKey, Variable};
 
 /// Something of a project that a sweep comes by.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub enum Swept {
     Item(ThreadKey),
     /// A session's row, and where the session goes on.
     Session(ItemKey, Place),
+    /// A thread's variable, and when it was set.
+    Variable(ItemKey, ThreadKey, DateTime<Utc>),
 }
 
 /// The key of an item, for deleting it.
@@ -38,6 +42,22 @@ impl ItemKey {
     /// Whether the item is a thread's head.
     pub fn is_head(&self) -> bool {
         self.name == item::HEAD
+    }
+
+    /// The thread it stands under.
+    pub fn thread(&self) -> ThreadKey {
+        ThreadKey::stored(self.partition.clone())
+    }
+
+    /// When the message that the item is of was written.
+    pub fn said_at(&self) -> Option<DateTime<Utc>> {
+        let micros = self.name.strip_prefix("M#")?.split('#').nth(1)?.parse().ok()?;
+        DateTime::from_timestamp_micros(micros)
+    }
+
+    /// The conversation that the item is a message of.
+    pub fn conversation(&self) -> Option<Uuid> {
+        self.name.strip_prefix("M#")?.split('#').next()?.parse().ok()
     }
 }
 
@@ -63,6 +83,8 @@ pub enum Sought<'a> {
     Heads(Option<&'a str>),
     /// Heads and sessions of a project, and whatever stands under one contact.
     Person(&'a str, &'a str),
+    /// Heads, sessions and variables of everybody.
+    Everybody,
 }
 
 impl DynamoStore {
@@ -78,6 +100,10 @@ impl DynamoStore {
             Sought::Heads(Some(project)) => scan
                 .filter_expression("sk = :head and begins_with(pk, :project)")
                 .expression_attribute_values(":project", text(format!("{}#", rows::escaped(project)))),
+            Sought::Everybody => scan
+                .filter_expression("sk = :head or sk = :session or begins_with(sk, :variables)")
+                .expression_attribute_values(":session", text("MAP"))
+                .expression_attribute_values(":variables", text("S#")),
             Sought::Person(project, contact) => {
                 let project = rows::escaped(project);
                 scan.filter_expression(
@@ -171,6 +197,11 @@ fn swept(item: &HashMap<String, AttributeValue>) -> Result<Option<Swept>, HotErr
         let place = serde_json::from_str(item::string(item, item::BODY)?);
         return place.map(|place| Some(Swept::Session(key, place))).map_err(|_| HotError::Unreadable("session"));
     }
-    let thread = ThreadKey::stored(key.partition);
+    let thread = key.thread();
+    if key.name.starts_with("S#") && Thread::named_by(&thread).is_some() {
+        let variable: Variable =
+            serde_json::from_str(item::string(item, item::BODY)?).map_err(|_| HotError::Unreadable("variable"))?;
+        return Ok(Some(Swept::Variable(key, thread, variable.set_at)));
+    }
     Ok(Thread::named_by(&thread).is_some().then_some(Swept::Item(thread)))
 }

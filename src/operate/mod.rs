@@ -7,6 +7,7 @@ pub mod definition;
 pub mod dlq;
 pub mod doctor;
 pub mod erase;
+pub mod explain;
 pub mod export;
 pub mod health;
 pub mod hold;
@@ -16,6 +17,7 @@ pub mod pause;
 pub mod projects;
 pub mod provision;
 pub mod publish;
+pub mod reconcile;
 pub mod verify;
 
 mod bar;

@@ -58,14 +58,18 @@ pub(super) fn written(at: DateTime<Utc>) -> String {
 
 /// How far `at` is from `now`: `in 12m`, `3h ago`.
 pub(super) fn relative(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
-    let seconds = (at - now).num_seconds();
-    let length = match seconds.unsigned_abs() {
+    let span = at - now;
+    if span < TimeDelta::zero() { format!("{} ago", length(span)) } else { format!("in {}", length(span)) }
+}
+
+/// How long something took, whichever way: `8s`, `12m`, `3h`, `2d`.
+pub(super) fn length(span: TimeDelta) -> String {
+    match span.num_seconds().unsigned_abs() {
         seconds @ 0..120 => format!("{seconds}s"),
         seconds @ 120..7_200 => format!("{}m", seconds / 60),
         seconds @ 7_200..172_800 => format!("{}h", seconds / 3_600),
         seconds => format!("{}d", seconds / 86_400),
-    };
-    if seconds < 0 { format!("{length} ago") } else { format!("in {length}") }
+    }
 }
 
 #[cfg(test)]

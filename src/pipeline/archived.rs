@@ -4,10 +4,24 @@ use tracing::debug;
 
 use super::{Failure, Pipeline, Work};
 use crate::{
-    domain::{Changes, Close, Details, Head, Message, Rating, Record, Stretch, Thread},
+    domain::{Changes, Close, Conversation, Details, Head, Message, Rating, Record, Stretch, Thread},
     event::Event,
     handler::Rated,
 };
+
+/// What is known of a closed conversation, and how it ended. Its head says all of it, as long as that is its head: if nothing was
+/// said in it before it closed, nobody else knows.
+fn remembered(head: Option<&Head>, stretch: Stretch) -> (Record, Close) {
+    match head.map(|head| &head.conversation) {
+        Some(Conversation::Closed(closed)) if closed.record.id == stretch.id => {
+            (closed.record.clone(), closed.close.clone())
+        }
+        _ => {
+            let close = Close::new(stretch.closed_at, stretch.reason);
+            (record(stretch), Close { resolution: stretch.resolution, ..close })
+        }
+    }
+}
 
 /// What is known of a conversation that its thread remembers as a stretch.
 fn record(stretch: Stretch) -> Record {
@@ -28,15 +42,16 @@ impl Pipeline {
         &self,
         work: &Work,
         thread: &Thread,
+        head: Option<&Head>,
         stretch: Stretch,
         message: &Message,
     ) -> Result<(), Failure> {
+        let (record, close) = remembered(head, stretch);
         let record = Record {
-            contact_name: message.contact_name.clone(),
-            agent_id: message.agent_id.clone(),
-            ..record(stretch)
+            contact_name: message.contact_name.clone().or(record.contact_name),
+            agent_id: message.agent_id.clone().or(record.agent_id),
+            ..record
         };
-        let close = Close::new(stretch.closed_at, stretch.reason);
         self.append_archived(work, thread, &record, &close, std::slice::from_ref(message)).await
     }
 
@@ -70,7 +85,10 @@ impl Pipeline {
         rating: &Rating,
     ) -> Result<(), Failure> {
         let (record, close) = match (rated, head) {
-            (Rated::Closed(stretch), _) => (record(stretch), Some(Close::new(stretch.closed_at, stretch.reason))),
+            (Rated::Closed(stretch), head) => {
+                let (record, close) = remembered(head, stretch);
+                (record, Some(close))
+            }
             (Rated::Open, Some(head)) => (head.conversation.record().clone(), None),
             (Rated::Open, None) | (Rated::Nothing, _) => {
                 self.archive.rate_alone(thread, rating).await?;

@@ -101,7 +101,7 @@ impl Pipeline {
         if let Some(close) = close {
             let variables = self.hot.variables(key).await?;
             let live: Vec<Variable> =
-                variables.into_iter().filter(|variable| variable.is_live(Some(record.id), close.at)).collect();
+                variables.into_iter().filter(|variable| variable.is_live(record, close.at)).collect();
             transaction.keep_variables(record, &live).await?;
         }
         self.still_ours(work)?;
@@ -147,5 +147,5 @@ fn close_of(conversation: &Conversation, id: ConversationId) -> Option<Close> {
         return Some(closed.close.clone());
     }
     let before = conversation.record().previous.filter(|stretch| stretch.id == id)?;
-    Some(Close::new(before.closed_at, before.reason))
+    Some(Close { resolution: before.resolution, ..Close::new(before.closed_at, before.reason) })
 }

@@ -241,7 +241,7 @@ impl Pipeline {
                 }
                 Decision::Late(stretch) => {
                     if let Kind::Message(message) = &event.kind {
-                        self.append_late(&works[0], &event.thread, stretch, message).await?;
+                        self.append_late(&works[0], &event.thread, seen.head.as_ref(), stretch, message).await?;
                     }
                     return Ok(1);
                 }
@@ -315,7 +315,8 @@ impl Pipeline {
     /// Sends an event that named no thread into the group of the thread it belongs to.
     async fn forward(&self, event: &Event, place: &Place) -> Result<(), Failure> {
         let Some(body) = event::session::to_body(&place.thread, &event.kind, event.id) else { return Ok(()) };
-        let dedup_id = fifo_id(&format!("forward:{}", event.id));
+        // its place in the queue, too: a session that ends twice may say so twice in the same words
+        let dedup_id = fifo_id(&format!("forward:{}:{}", event.id, event.sequence.0));
         let command = Command { group_id: place.group_id.clone(), dedup_id, body, attributes: BTreeMap::new() };
         Ok(self.inbox.edge().send(command).await?)
     }

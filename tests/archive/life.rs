@@ -252,6 +252,7 @@ async fn the_variables_a_conversation_ended_with_stay() {
             value: Some(value),
             expires_at: None,
             conversation: Some(record.id),
+            after: None,
             carry_over: false,
             set_at: noon(),
             sequence: Sequence(1),

@@ -294,6 +294,7 @@ fn in_state(state: State, conversation: u8, due_at: DateTime<Utc>) -> Conversati
             sessions: ["s-1".to_owned()].into(),
             checkpointed_at: None,
             ends: None,
+            heard: None,
         }),
         State::Closing => Conversation::Closing(Closing { record, close, due_at }),
         State::Closed => Conversation::Closed(Closed { record, close }),

@@ -1,6 +1,6 @@
 //! Events as publishers write them.
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, NaiveTime, SecondsFormat, TimeDelta, Timelike, Utc};
 use conversationd::{
     clock::{Clock, SystemClock},
     domain::{self, ThreadKey},
@@ -76,6 +76,32 @@ impl Thread {
         self.event("message.received", json!({ "message": message }))
     }
 
+    /// A score in the form of a message.
+    pub fn scored(&self, key: &str, value: Value) -> Event {
+        self.event(
+            "message.received",
+            json!({ "key": key, "value": value, "message": { "text": "", "source": "system" } }),
+        )
+    }
+
+    /// A score given at `at`.
+    pub fn scored_at(&self, key: &str, value: Value, at: DateTime<Utc>) -> Event {
+        let message = json!({ "text": "", "source": "system", "created_at": at });
+        self.event("message.received", json!({ "key": key, "value": value, "message": message }))
+    }
+
+    /// A person took over at `at`: the flat form, as it really comes.
+    pub fn taken_over(&self, at: DateTime<Utc>) -> Event {
+        let body = json!({
+            "ticket_uuid": "ticket-1",
+            "project_uuid": self.project,
+            "contact_urn": self.contact,
+            "channel_uuid": self.channel,
+            "created_on": at,
+        });
+        Event::raw(self, body.to_string())
+    }
+
     pub fn session_opened(&self) -> Event {
         self.event("session.opened", json!({ "session_id": "session-1" }))
     }
@@ -93,6 +119,17 @@ impl Thread {
 /// This many seconds ago.
 pub fn ago(seconds: i64) -> DateTime<Utc> {
     SystemClock.now() - TimeDelta::seconds(seconds)
+}
+
+/// A time zone in which it is about noon, and when its day began.
+pub fn noon_somewhere() -> (String, DateTime<Utc>) {
+    let now = SystemClock.now();
+    let ahead = 12 - i64::from(now.hour());
+    // the names of these zones count the other way round
+    let zone = if ahead == 0 { "Etc/GMT".to_owned() } else { format!("Etc/GMT{:+}", -ahead) };
+    let hours = TimeDelta::hours(ahead);
+    let midnight = (now + hours).date_naive().and_time(NaiveTime::MIN).and_utc() - hours;
+    (zone, midnight)
 }
 
 /// `m1` … `m{count}`.

@@ -21,7 +21,7 @@ use conversationd::{
 };
 use sqlx::{
     PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::{PgConnectOptions, PgPoolOptions, PgRow},
 };
 use uuid::Uuid;
 
@@ -171,6 +171,14 @@ impl Stack {
     /// Closed conversations and messages in the archive.
     pub async fn counts(&self) -> (usize, usize) {
         archive::counts(&self.pool).await.expect("the archive is read")
+    }
+
+    /// What the archive answers to a question of the story's own.
+    pub async fn ask<T>(&self, sql: &'static str) -> Vec<T>
+    where
+        T: for<'r> sqlx::FromRow<'r, PgRow> + Send + Unpin,
+    {
+        sqlx::query_as(sql).fetch_all(&self.pool).await.expect("the archive is read")
     }
 
     /// Changes the archive behind the daemon's back.

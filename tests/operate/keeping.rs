@@ -17,7 +17,7 @@ use crate::{
     site::{Said, Site, on_a_site},
 };
 
-const KEY: [(&str, &str); 1] = [("CONVERSATIOND_RECEIPT_KEY", "0123456789abcdef0123456789abcdef")];
+pub(super) const KEY: [(&str, &str); 1] = [("CONVERSATIOND_RECEIPT_KEY", "0123456789abcdef0123456789abcdef")];
 
 async fn connection(site: &Site) -> PgConnection {
     let url = std::env::var("DATABASE_URL").expect("DATABASE_URL");
@@ -27,20 +27,20 @@ async fn connection(site: &Site) -> PgConnection {
     connection
 }
 
-async fn number(site: &Site, sql: &'static str) -> i64 {
+pub(super) async fn number(site: &Site, sql: &'static str) -> i64 {
     sqlx::query_scalar(sql).fetch_one(&mut connection(site).await).await.expect("number")
 }
 
-async fn script(site: &Site, sql: &'static str) {
+pub(super) async fn script(site: &Site, sql: &'static str) {
     sqlx::raw_sql(sql).execute(&mut connection(site).await).await.expect("script");
 }
 
-fn hot(site: &Site) -> DynamoStore {
+pub(super) fn hot(site: &Site) -> DynamoStore {
     DynamoStore::new(site.clients.dynamodb.clone(), site.provisioned.table.clone(), Duration::from_secs(86_400))
 }
 
 /// As the daemon leaves it: messages in both stores, the head closed at `at`.
-async fn close(site: &Site, talk: &Talk, at: DateTime<Utc>) {
+pub(super) async fn close(site: &Site, talk: &Talk, at: DateTime<Utc>) {
     let close = Close::new(at, CloseReason::Idle);
     talk.keep(site, 0).await;
     talk.archive(site, talk.messages.len(), Some(&close)).await;
@@ -49,14 +49,14 @@ async fn close(site: &Site, talk: &Talk, at: DateTime<Utc>) {
     assert!(hot(site).write_head(&talk.head.thread.key(), &closed).await.expect("head"));
 }
 
-async fn archived(site: &Site, number: usize, messages: usize, days: i64) -> Talk {
+pub(super) async fn archived(site: &Site, number: usize, messages: usize, days: i64) -> Talk {
     let talk = Talk::of(number, messages);
     let close = Close::new(SystemClock.now() - TimeDelta::days(days), CloseReason::Idle);
     talk.archive(site, messages, Some(&close)).await;
     talk
 }
 
-fn last(said: &Said) -> serde_json::Value {
+pub(super) fn last(said: &Said) -> serde_json::Value {
     said.json().pop().expect("a line")
 }
 

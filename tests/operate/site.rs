@@ -121,6 +121,13 @@ impl Site {
         waiting.expect("waiting") + in_flight.expect("in flight")
     }
 
+    /// Puts a letter into the dead-letter queue.
+    pub async fn bury(&self, group: &str, body: &str) {
+        let send = self.clients.sqs.control.send_message().queue_url(&self.provisioned.dead_letter_url);
+        let send = send.message_group_id(group).message_deduplication_id(Uuid::new_v4().to_string());
+        send.message_body(body).send().await.expect("send");
+    }
+
     /// Receives from the queue until it has `count` messages, or none come: group and body of each, in order.
     pub async fn received(&self, count: usize) -> Vec<(String, String)> {
         let sqs = &self.clients.sqs.control;

@@ -191,18 +191,23 @@ pub(super) async fn preview(arguments: &Arguments, hot: &dyn HotStore) -> anyhow
 }
 
 fn upcoming(head: &Head, mask: Mask) -> Option<Upcoming> {
-    let why = match &head.conversation {
-        Conversation::Open(open) => match (open.due.reason, open.ended_by(open.due.at).map(|end| end.reason)) {
+    let why = why_due(&head.conversation)?;
+    Some(Upcoming { due_at: head.conversation.due()?, why, conversation: View::of_head(head, mask) })
+}
+
+/// What the timer will do with a conversation when its time has come; a closed one has none.
+pub(in crate::operate) fn why_due(conversation: &Conversation) -> Option<&'static str> {
+    match conversation {
+        Conversation::Open(open) => Some(match (open.due.reason, open.ended_by(open.due.at).map(|end| end.reason)) {
             (_, Some(CloseReason::DayEnded)) => "closes: its day ends",
             (_, Some(CloseReason::WindowEnded)) => "closes: its window ends",
             (_, Some(CloseReason::HumanTakeover)) => "closes: a person took over",
             (DueReason::SessionEnded, _) => "closes: its session ended",
             (DueReason::Look, _) => "closes if idle or too old",
-        },
-        Conversation::Closing(_) => "close to be finished",
-        Conversation::Closed(_) => return None,
-    };
-    Some(Upcoming { due_at: head.conversation.due()?, why, conversation: View::of_head(head, mask) })
+        }),
+        Conversation::Closing(_) => Some("close to be finished"),
+        Conversation::Closed(_) => None,
+    }
 }
 
 fn row(upcoming: &Upcoming, now: DateTime<Utc>) -> [String; 6] {

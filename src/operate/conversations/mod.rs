@@ -1,6 +1,6 @@
 //! `conversationd conversations`: what is open, what was said, and closing by hand.
 
-mod close;
+pub(super) mod close;
 pub(super) mod find;
 mod list;
 pub(super) mod open;

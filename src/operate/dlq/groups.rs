@@ -6,11 +6,13 @@ use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use serde::Serialize;
+use tokio::time::sleep;
 
 use super::{Site, group, index};
 use crate::{
-    hot::{Control, Controls, HotStore, Parked, Skip},
+    hot::{Control, Controls, HEARD_WITHIN, HotStore, Parked, Skip},
     operate::{
+        bar::Bar,
         mask::Mask,
         moment::{now, shown},
         output::{Output, counted, say},
@@ -158,6 +160,9 @@ async fn unpark(arguments: &Change, site: &Site, controls: &Controls) -> anyhow:
     if arguments.yes {
         let lifted = site.index.control(&Control::Unpark(name.clone()), now()).await;
         lifted.context("the group is still parked")?;
+        // a letter sent back before every replica knows would die again
+        let _bar = Bar::begin("unparked; until every replica has heard of it", None);
+        sleep(HEARD_WITHIN).await;
     }
     if arguments.json {
         let mut output = Output::new();
@@ -171,7 +176,7 @@ async fn unpark(arguments: &Change, site: &Site, controls: &Controls) -> anyhow:
         many => format!("{} to send back: conversationd dlq redrive --group {id}", counted(many, "letter")),
     };
     say(match arguments.yes {
-        true => format!("unparked the group of {id}; every replica hears of it within 10 seconds. {then}"),
+        true => format!("unparked the group of {id}, and every replica has heard of it. {then}"),
         false => {
             format!("would unpark the group of {id}, parked since {} UTC; say --yes to do it. {then}", shown(parked.at))
         }

@@ -47,6 +47,13 @@ pub(in crate::operate) async fn rows(
     Ok(found)
 }
 
+/// Whether `group` is made of `project` and `contact`, as `Thread::group_name` makes it: `project:channel:contact`.
+pub(in crate::operate) fn is_group_of(group: &str, project: &str, contact: &str) -> bool {
+    let rest = group.strip_prefix(project).and_then(|rest| rest.strip_prefix(':'));
+    let channel = rest.and_then(|rest| rest.strip_suffix(contact)?.strip_suffix(':'));
+    !contact.is_empty() && channel.is_some_and(|channel| !channel.is_empty())
+}
+
 /// The row of one message.
 pub(in crate::operate) async fn row(index: &dyn HotStore, id: &str) -> anyhow::Result<Option<DeadLetter>> {
     Ok(rows(index, None, 1, |row| row.message_id == id).await?.pop())
@@ -65,4 +72,22 @@ pub(super) async fn resolved(index: &dyn HotStore, wanted: &Wanted) -> anyhow::R
     };
     let group = named.map(|row| row.group_id).or_else(|| wanted.group.clone());
     Ok(Wanted { group, ..wanted.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_of_the_contact_that_ends_it() {
+        for (group, expected) in [
+            ("p:ch:whatsapp:+55", true),
+            ("p:ch:whatsapp:+551", false),
+            ("q:ch:whatsapp:+55", false),
+            ("p:whatsapp:+55", false),
+            ("pp:ch:whatsapp:+55", false),
+        ] {
+            assert_eq!(is_group_of(group, "p", "whatsapp:+55"), expected, "{group}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ pub mod journal;
 mod list;
 pub mod mover;
 mod native;
-mod peek;
+pub(super) mod peek;
 mod redrive;
 mod replay;
 mod show;

@@ -7,10 +7,12 @@ use anyhow::Context;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Site, VISIBILITY};
+use super::{Site, VISIBILITY, stats};
 use crate::{
+    app::Clients,
+    config::QueueConfig,
     operate::moment::now,
-    queue::{BATCH, Delivery, Note, Queue, Receipt},
+    queue::{BATCH, Delivery, Note, Queue, Receipt, SqsQueue},
 };
 
 /// Looking ends early enough to settle what was found before it becomes visible again.
@@ -20,19 +22,48 @@ const AT_MOST: Duration = Duration::from_secs(30);
 const WAIT: Duration = Duration::from_secs(1);
 
 /// Letters in our hands.
-pub(super) struct Peek {
+pub(in crate::operate) struct Peek {
     queue: Arc<dyn Queue>,
+    sqs: aws_sdk_sqs::Client,
+    url: String,
     held: BTreeMap<String, Vec<Receipt>>,
     began: Instant,
 }
 
 impl Peek {
     pub(super) fn begin(site: &Site) -> Self {
-        Self { queue: site.letters(VISIBILITY), held: BTreeMap::new(), began: Instant::now() }
+        Self::into(&site.clients, &site.dead)
+    }
+
+    /// Into the dead-letter queue `dead`.
+    pub(in crate::operate) fn into(clients: &Clients, dead: &QueueConfig) -> Self {
+        let queue = Arc::new(SqsQueue::new(clients.sqs.clone(), dead.url.clone(), String::new(), VISIBILITY));
+        let (sqs, url) = (clients.sqs.control.clone(), dead.url.clone());
+        Self { queue, sqs, url, held: BTreeMap::new(), began: Instant::now() }
+    }
+
+    /// Whether all letters there are were handed to us, as the queue counts them.
+    pub(in crate::operate) async fn has_all(&self) -> anyhow::Result<bool> {
+        if self.began.elapsed() > AT_MOST {
+            return Ok(false);
+        }
+        let (waiting, in_flight) = stats::depth_of(&self.sqs, &self.url).await?;
+        let held: usize = self.held.values().map(Vec::len).sum();
+        Ok(waiting == 0 && in_flight <= held as u64)
+    }
+
+    /// Deletes one of the letters in our hands, and keeps the others there.
+    pub(in crate::operate) async fn take(&mut self, letter: &Delivery) -> anyhow::Result<()> {
+        let deleted = self.queue.delete(vec![letter.receipt.clone()]).await;
+        deleted.into_iter().collect::<Result<(), _>>().context("a letter is not deleted")?;
+        if let Some(held) = self.held.get_mut(&letter.group_id) {
+            held.retain(|held| *held != letter.receipt);
+        }
+        Ok(())
     }
 
     /// Takes more letters into our hands; none when all that can be reached are there, or time is up.
-    pub(super) async fn more(&mut self) -> anyhow::Result<Vec<Delivery>> {
+    pub(in crate::operate) async fn more(&mut self) -> anyhow::Result<Vec<Delivery>> {
         if self.began.elapsed() > AT_MOST {
             return Ok(Vec::new());
         }
@@ -68,7 +99,7 @@ impl Peek {
     }
 
     /// Gives back everything but what was found.
-    pub(super) async fn end(&mut self) {
+    pub(in crate::operate) async fn end(&mut self) {
         for receipts in std::mem::take(&mut self.held).into_values() {
             for batch in receipts.rchunks(BATCH) {
                 self.queue.hide(batch.iter().map(|receipt| (receipt.clone(), Duration::ZERO)).collect()).await;

@@ -1,12 +1,19 @@
 //! Whether every setting can be used.
 
 use super::Finding;
-use crate::config::{Config, Faults, LogConfig, SETTINGS};
+use crate::config::{Config, Faults, LogConfig, SETTINGS, unknown_settings};
 
 const CHECK: &str = "settings";
 
-/// One finding for each fault, or one for all settings.
+/// One finding for each fault, or one for all settings; and one for each variable that bears our name and is no setting.
 pub(super) fn check(get: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> {
+    let unknown = unknown_settings().into_iter().map(|variable| {
+        Finding::warning(CHECK, format!("no setting is called {variable}"), "mend its name: `conversationd run --help`")
+    });
+    faults(get).into_iter().chain(unknown).collect()
+}
+
+fn faults(get: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> {
     let faults = match (LogConfig::read(get).err(), Config::read(get).err()) {
         (Some(one), Some(other)) => one.and(other),
         (one, other) => one.or(other).unwrap_or(Faults(Vec::new())),

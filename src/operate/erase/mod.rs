@@ -2,6 +2,8 @@
 //! command: the request stands until all of it is done.
 
 mod again;
+mod check;
+mod letters;
 mod person;
 mod receipt;
 
@@ -13,16 +15,20 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    conversations::Stores,
+    clients,
+    conversations::{Stores, both},
+    dlq::peek::Peek,
     mask::Mask,
     moment::{now, span},
     output::Output,
 };
 use crate::{
+    app::{self, Clients},
     archive::{Archive, ErasureRequest},
-    config::{QueueConfig, ReceiptConfig},
+    config::{DatabaseConfig, QueueConfig, ReceiptConfig},
     domain::{EventId, ThreadKey},
 };
+use letters::Theirs;
 use person::Person;
 use receipt::Signer;
 
@@ -30,7 +36,7 @@ use receipt::Signer;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
     /// The person's project.
-    #[arg(long, required_unless_present = "pending", conflicts_with = "pending", requires = "contact")]
+    #[arg(long, required_unless_present_any = ["pending", "verify"], conflicts_with = "pending", requires = "contact")]
     project: Option<String>,
     /// The person: their URN, in full.
     #[arg(long, value_name = "URN", requires = "project")]
@@ -38,6 +44,10 @@ pub struct Arguments {
     /// Do what contact.erase events asked for, and erase again what came late of persons who were erased before.
     #[arg(long)]
     pending: bool,
+    /// Check a receipt instead: what `erase --json` printed, in a file or from standard input; or the id of an erasure. With
+    /// --project and --contact, also whether it is of that person. Exit code 1 when it is not what it should be.
+    #[arg(long, value_name = "FILE|-|ID", conflicts_with_all = ["pending", "yes"])]
+    verify: Option<String>,
     /// Do it, instead of only saying what would be done.
     #[arg(long)]
     yes: bool,
@@ -57,11 +67,12 @@ pub struct Arguments {
 struct Outcome {
     project: String,
     contact: String,
-    /// `would_erase`, `erased`, `held`, `still_open` or `failed`.
+    /// `would_erase`, `erased`, `held`, `still_open` or `letters_wait`.
     outcome: &'static str,
     /// Items of the hot store.
     items: u64,
     archive: crate::archive::Traces,
+    /// Letters of theirs in the dead-letter queue; after an erasure, those that could not be reached.
     dead_letters_waiting: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     receipt: Option<Value>,
@@ -72,18 +83,31 @@ struct Outcome {
 /// Where a person may be.
 struct Site {
     stores: Stores,
+    clients: Clients,
     queue: QueueConfig,
+    letters: QueueConfig,
     wait: Duration,
+}
+
+impl Site {
+    async fn build(wait: Duration, get: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
+        let (queue, letters) = both(QueueConfig::read(get), QueueConfig::read_dead_letter(get))?;
+        let clients = clients(queue.region.clone(), None).await;
+        Ok(Self { stores: Stores::build(get).await?, clients, queue, letters, wait })
+    }
 }
 
 /// Does it. Exit code 1 when somebody could not be erased.
 ///
 /// # Errors
-/// A setting cannot be used, or a store or the queue does not do its part: what was erased stays erased, and the request
+/// A setting cannot be used, or a store or a queue does not do its part: what was erased stays erased, and the request
 /// stands.
 pub async fn run(arguments: &Arguments, get: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<ExitCode> {
-    let (stores, queue) = (Stores::build(get).await, QueueConfig::read(get));
-    let site = Site { stores: stores?, queue: queue?, wait: arguments.wait };
+    if let Some(which) = &arguments.verify {
+        let (database, key) = both(DatabaseConfig::read(get), ReceiptConfig::read(get))?;
+        return check::run(arguments, which, &app::archive(&database)?, &Signer::new(&key)?).await;
+    }
+    let site = Site::build(arguments.wait, get).await?;
     let signer = match arguments.yes {
         true => Some(Signer::new(&ReceiptConfig::read(get)?)?),
         false => ReceiptConfig::read(get).ok().map(|config| Signer::new(&config)).transpose()?,
@@ -97,6 +121,7 @@ pub async fn run(arguments: &Arguments, get: &dyn Fn(&str) -> Option<String>) ->
         let outcome = one(arguments, &site, signer.as_ref(), request).await?;
         all_done &= matches!(outcome.outcome, "erased" | "would_erase");
         print(arguments, &mut output, &outcome)?;
+        output.flush()?; // a receipt is not held back by what comes after it
     }
     if arguments.pending {
         let again = again::run(&site.stores, signer.as_ref(), arguments.yes).await?;
@@ -140,10 +165,10 @@ async fn one(
     if holds.iter().any(|hold| hold.contact.as_deref().is_none_or(|contact| contact == person.contact)) {
         return Ok(Outcome { outcome: "held", ..outcome });
     }
-    let mut found = person.find(hot).await?;
-    let letters = person.dead_letters(hot, &found).await?;
+    let mut found = person.find(&site.stores).await?;
+    let theirs = Theirs::of(&person, &found);
     outcome.items = found.count(hot).await?;
-    outcome.dead_letters_waiting = letters.iter().filter(|letter| letter.settled.is_none()).count() as u64;
+    outcome.dead_letters_waiting = letters::waiting(hot, &theirs).await?;
     let Some(signer) = signer.filter(|_| arguments.yes) else { return Ok(outcome) };
 
     // from here on it is done to its end, whoever takes it up
@@ -152,30 +177,23 @@ async fn one(
     if !person.close_open(site, &found).await? {
         return Ok(Outcome { outcome: "still_open", ..outcome });
     }
-    found = person.find(hot).await?;
+    // before the stores: a letter that is sent back while we are at it must not come after them
+    let cleared = letters::clear(hot, Peek::into(&site.clients, &site.letters), &theirs).await?;
+    found = person.find(&site.stores).await?;
     let mut erased = archive.erase(person.project, person.contact, |_| ()).await?;
     let Some(mut removed) = person.forget(hot, &found).await? else {
         return Ok(Outcome { outcome: "still_open", ..outcome });
     };
     // what a turn appended while we were at it
-    let late = archive.erase(person.project, person.contact, |_| ()).await?;
-    erased.conversations += late.conversations;
-    erased.messages += late.messages;
-    for letter in letters.iter().filter(|letter| letter.settled.is_some()) {
-        hot.forget_dead_letter(letter).await?;
-        removed.dead_letter_rows += 1;
+    erased.add(archive.erase(person.project, person.contact, |_| ()).await?);
+    (removed.dead_letters, removed.dead_letter_rows) = (cleared.letters, cleared.rows);
+    outcome.dead_letters_waiting = cleared.waiting;
+    if cleared.waiting > 0 {
+        return Ok(Outcome { outcome: "letters_wait", items: removed.items, archive: erased, ..outcome });
     }
     let (subject, done_at): (_, DateTime<Utc>) = (signer.subject(person.project, person.contact), now());
-    let waiting = outcome.dead_letters_waiting;
-    let receipt = receipt::receipt(
-        request.id,
-        person.project,
-        &subject,
-        request.requested_at,
-        done_at,
-        (&removed, &erased),
-        waiting,
-    );
+    let receipt =
+        receipt::receipt(request.id, person.project, &subject, request.requested_at, done_at, (&removed, &erased));
     let signature = signer.sign(&receipt);
     archive.erasure_was_done(request.id, done_at, &subject, &receipt, &signature).await?;
     Ok(Outcome {
@@ -200,20 +218,26 @@ fn print(arguments: &Arguments, output: &mut Output, outcome: &Outcome) -> std::
             "not erased yet: {whom}: the daemon has not closed their conversation; the request stands, and \
              `conversationd erase --pending --yes` takes it up"
         ),
+        "letters_wait" => format!(
+            "not erased yet: {whom}: letters of theirs in the dead-letter queue cannot be reached now; the request stands, \
+             and `conversationd erase --pending --yes` takes it up"
+        ),
         _ => format!("would erase: {whom}"),
     })?;
+    if outcome.outcome == "held" {
+        return Ok(());
+    }
     let archive = &outcome.archive;
     output.line(format!("  hot store     {} items", outcome.items))?;
     output.line(format!(
         "  archive       {} conversations, {} messages, {} ratings, {} customer links, {} notices",
         archive.conversations, archive.messages, archive.ratings, archive.crm_links, archive.notices
     ))?;
-    if outcome.dead_letters_waiting > 0 {
-        output.line(format!(
-            "  dead letters  {} still wait in the dead-letter queue, for 14 days at most: see `conversationd dlq list --project`",
-            outcome.dead_letters_waiting
-        ))?;
-    }
+    let removed = outcome.receipt.as_ref().map(|receipt| &receipt["hot_store"]["dead_letters"]);
+    output.line(match removed {
+        Some(count) => format!("  dead letters  {count} letters"),
+        None => format!("  dead letters  {} letters that wait", outcome.dead_letters_waiting),
+    })?;
     match (&outcome.receipt, &outcome.signature) {
         (Some(receipt), Some(signature)) => {
             output.line(format!("  receipt       {receipt}"))?;

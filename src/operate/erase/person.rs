@@ -1,9 +1,6 @@
 //! A person in the hot store: what there is of them, closing what is open, and taking it out.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -13,8 +10,12 @@ use super::{Site, receipt::HotTraces};
 use crate::{
     domain::{Conversation, Head, Thread, ThreadKey},
     event::{ConversationClose, conversation_close},
-    hot::{DeadLetter, DynamoStore, ItemKey, Sought, Swept},
-    operate::{bar::Bar, clients, conversations::open, dlq::index, moment::now},
+    hot::{DynamoStore, ItemKey, Sought, Swept},
+    operate::{
+        bar::Bar,
+        conversations::{Stores, open},
+        moment::now,
+    },
     queue::{Command, Queue, SqsQueue, fifo_id},
 };
 
@@ -33,7 +34,7 @@ pub(super) struct Person<'a> {
 /// What the hot store has of them.
 #[derive(Default)]
 pub(super) struct Found {
-    threads: BTreeMap<ThreadKey, Option<Head>>,
+    pub threads: BTreeMap<ThreadKey, Option<Head>>,
     sessions: Vec<ItemKey>,
 }
 
@@ -49,13 +50,19 @@ impl Found {
 }
 
 impl Person<'_> {
-    fn is(&self, thread: &Thread) -> bool {
+    pub(super) fn is(&self, thread: &Thread) -> bool {
         thread.project == self.project && thread.contact.as_deref() == Some(self.contact)
     }
 
-    /// Looks through the whole table.
-    pub(super) async fn find(&self, hot: &DynamoStore) -> anyhow::Result<Found> {
+    /// Looks through the whole table, and at the threads that the archive knows.
+    pub(super) async fn find(&self, stores: &Stores) -> anyhow::Result<Found> {
+        let hot = &stores.hot;
         let (mut found, mut after, mut looked_at) = (Found::default(), None, 0);
+        for thread in stores.archive.threads_of(self.project, self.contact).await? {
+            let key = thread.key();
+            let head = open::head(hot, key.clone()).await?;
+            found.threads.insert(key, head);
+        }
         let bar = Bar::begin("looking through the hot store", None);
         loop {
             let page = hot.sweep(&Sought::Person(self.project, self.contact), after).await;
@@ -67,7 +74,9 @@ impl Person<'_> {
                     Swept::Head(head) if self.is(&head.thread) => {
                         found.threads.insert(head.thread.key(), Some(*head));
                     }
-                    Swept::Item(key) if Thread::named_by(&key).is_some_and(|thread| self.is(&thread)) => {
+                    Swept::Item(key) | Swept::Variable(_, key, _)
+                        if Thread::named_by(&key).is_some_and(|thread| self.is(&thread)) =>
+                    {
                         found.threads.entry(key).or_insert(None);
                     }
                     Swept::Session(key, place) if self.is(&place.thread) => found.sessions.push(key),
@@ -81,14 +90,6 @@ impl Person<'_> {
         }
     }
 
-    /// The rows of their dead letters.
-    pub(super) async fn dead_letters(&self, hot: &DynamoStore, found: &Found) -> anyhow::Result<Vec<DeadLetter>> {
-        let named = found.threads.keys().filter_map(Thread::named_by).map(|thread| fifo_id(&thread.group_name()));
-        let heads = found.threads.values().flatten().map(|head| head.group_id.clone());
-        let groups: BTreeSet<String> = named.chain(heads).collect();
-        index::rows(hot, None, usize::MAX, |row| groups.contains(&row.group_id)).await
-    }
-
     /// Has the daemon close what is open, in its turn. Returns whether all is closed.
     pub(super) async fn close_open(&self, site: &Site, found: &Found) -> anyhow::Result<bool> {
         let open = |head: &&Head| !matches!(head.conversation, Conversation::Closed(_));
@@ -96,8 +97,7 @@ impl Person<'_> {
         if heads.is_empty() {
             return Ok(true);
         }
-        let sqs = clients(site.queue.region.clone(), None).await.sqs;
-        let sender = SqsQueue::new(sqs, site.queue.url.clone(), String::new(), Duration::ZERO);
+        let sender = SqsQueue::new(site.clients.sqs.clone(), site.queue.url.clone(), String::new(), Duration::ZERO);
         for head in &heads {
             let id = head.conversation.record().id;
             let close = ConversationClose {
@@ -160,7 +160,7 @@ impl Person<'_> {
     }
 }
 
-async fn forget_all(hot: &DynamoStore, keys: &[&ItemKey]) -> anyhow::Result<()> {
+pub(super) async fn forget_all(hot: &DynamoStore, keys: &[&ItemKey]) -> anyhow::Result<()> {
     let forgotten = stream::iter(keys.iter().map(|key| hot.forget(key))).buffer_unordered(PARALLEL);
     let all: Result<Vec<()>, _> = forgotten.try_collect().await;
     all.map(|_| ()).context("an item cannot be deleted; the role needs dynamodb:DeleteItem")
