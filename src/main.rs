@@ -190,7 +190,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Export(arguments) => {
             return operate::export::run(&arguments, &DatabaseConfig::read(environment)?).await;
         }
-        Command::Crm(command) => return operate::crm::run(&command, &DatabaseConfig::read(environment)?).await,
+        Command::Crm(command) => return operate::crm::run(&command, environment).await,
         Command::Hold(command) => return operate::hold::run(&command, &DatabaseConfig::read(environment)?).await,
         Command::Erase(arguments) => return operate::erase::run(&arguments, environment).await,
         Command::Doctor(arguments) => return operate::doctor::run(&arguments, environment).await,

@@ -199,7 +199,8 @@ fn every_file_of_src_is_part_of_the_crate() {
                 _ => (stem, file.parent().expect("a folder")),
             };
             let declared = format!("mod {name};");
-            !text.iter().any(|(other, text)| other.parent() == Some(parent) && text.contains(&declared))
+            let declares = |other: &Path| other.parent() == Some(parent) || other == parent.with_extension("rs");
+            !text.iter().any(|(other, text)| declares(other) && text.contains(&declared))
         })
         .collect();
     assert!(dead.is_empty(), "{dead:?}");

@@ -1,6 +1,6 @@
 //! `conversationd crm`: links between conversations and customer records, from the older service's file.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use chrono::{DateTime, NaiveDateTime, Utc};
@@ -12,7 +12,16 @@ use super::{
     BAD_INPUT,
     output::{counted, say},
 };
-use crate::{app, archive::OlderLink, config::DatabaseConfig};
+use crate::{
+    app,
+    archive::OlderLink,
+    clock::{Clock, SystemClock},
+    config::{DatabaseConfig, SinksConfig},
+    sink::{self, Http, Prepared, Shared},
+};
+
+/// How long HubSpot may take for all of it.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Links written in one transaction.
 const AT_ONCE: usize = 500;
@@ -30,6 +39,14 @@ pub enum Command {
     /// harmless. Says how many there are; --yes writes them. Exit code 65 when an entry is not a link: nothing is written.
     #[command(after_help = "Example:\n  conversationd crm import conversation_mappings.json --project P --yes")]
     Import(Import),
+    /// Make the properties that a HubSpot sink needs, those that are missing.
+    ///
+    /// Needs a token that may write contacts' schemas. Repeating it is harmless.
+    #[command(after_help = "Example:\n  conversationd crm bootstrap hubspot")]
+    Bootstrap {
+        /// The sink's name in the sinks file.
+        sink: String,
+    },
 }
 
 /// What to import.
@@ -56,12 +73,37 @@ struct Entry {
     updated_at: Option<String>,
 }
 
-/// Does it.
+/// Does it, with the settings that `get` reads.
 ///
 /// # Errors
-/// The file cannot be read, or the archive cannot be written.
-pub async fn run(command: &Command, database: &DatabaseConfig) -> anyhow::Result<ExitCode> {
-    let Command::Import(import) = command;
+/// The file cannot be read, the archive cannot be written, or HubSpot does not do its part.
+pub async fn run(command: &Command, get: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Import(arguments) => import(arguments, &DatabaseConfig::read(get)?).await,
+        Command::Bootstrap { sink } => bootstrap(sink, get).await,
+    }
+}
+
+async fn bootstrap(name: &str, get: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<ExitCode> {
+    let config = SinksConfig::read(get)?.context("CONVERSATIOND_SINKS_FILE is not set")?;
+    let named = config.sinks.iter().find(|sink| sink.name == name);
+    let named = named.context("the sinks file has no sink of this name")?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let shared = Shared { http: Arc::new(Http::new(&config.egress, clock.clone())), clock };
+    let done = tokio::time::timeout(PATIENCE, sink::bootstrap(named, &shared)).await;
+    match done.context("HubSpot does not answer")? {
+        None => bail!("this sink is no HubSpot"),
+        Some(Err(verdict)) => bail!("HubSpot did not make them: {}", verdict.reason.unwrap_or_default()),
+        Some(Ok(prepared)) => {
+            for Prepared { object, property, new } in prepared {
+                say(format!("{object} {property} {}", if new { "made" } else { "there" }))?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn import(import: &Import, database: &DatabaseConfig) -> anyhow::Result<ExitCode> {
     let text = std::fs::read_to_string(&import.file).context("the file cannot be read")?;
     let links = match links(&text) {
         Ok(links) => links,

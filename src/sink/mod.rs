@@ -20,6 +20,7 @@ use async_trait::async_trait;
 pub use address::is_public;
 pub use datalake::wire as datalake_wire;
 pub use http::Http;
+pub use hubspot::Prepared;
 pub use keys::{Keys, NewKeys, sign};
 pub use queue::SqsSend;
 pub use verdict::{Outcome, Verdict};
@@ -57,6 +58,15 @@ pub struct Shared {
     pub http: Arc<Http>,
     /// The clock that signatures carry.
     pub clock: Arc<dyn Clock>,
+}
+
+/// Makes what the outside system must have before anything is sent to it: HubSpot's properties. `None` for any other.
+///
+/// # Errors
+/// It does not answer, or refuses; the verdict says why.
+pub async fn bootstrap(config: &SinkConfig, shared: &Shared) -> Option<Result<Vec<Prepared>, Verdict>> {
+    let Target::HubSpot { base, version, token } = &config.target else { return None };
+    Some(hubspot::HubSpot::new(base, version, token, shared).bootstrap().await)
 }
 
 /// The sink that `config` describes; `sqs` makes clients for a region.

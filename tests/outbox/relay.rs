@@ -304,3 +304,49 @@ async fn a_person_hears_of_dead_letters_and_of_sinks_that_lag_once_an_hour() {
     })
     .await;
 }
+
+/// Half an hour passes, for leases, pauses and breakers.
+const HALF_AN_HOUR: &str = "
+    update outbox_lane set due_at = due_at - interval '30 minutes', leased_until = leased_until - interval '30 minutes';
+    update outbox_sink
+    set open_until = open_until - interval '30 minutes', failing_since = failing_since - interval '30 minutes'";
+
+#[tokio::test]
+async fn a_sink_that_is_down_for_a_day_gets_everything_in_order_afterwards_and_was_asked_seldom() {
+    in_a_house(async |house| {
+        const LANES: u128 = 6;
+        let receiver = Receiver::answering([RETRY; 1_000]);
+        let outlet = Outlet { schedule: Schedule::webhook(), ..outlet("a", &receiver, 10) };
+        let relay = ready(&house, vec![outlet]).await;
+        for half_hour in 0..48 {
+            let told: Vec<_> = (0..LANES).map(|lane| notice(lane, half_hour)).collect();
+            house.outbox.tell(&told).await.expect("tell");
+            settle(&relay).await;
+            house.script(HALF_AN_HOUR).await;
+        }
+        assert_eq!(states(&house).await, ["pending"; 100], "as many as were asked for: none is given up");
+        assert_eq!(state_of(&house, "a").await.0, "enabled");
+        let tried = receiver.got().len();
+        assert!(tried < 60, "{tried} requests to a sink that is down");
+        assert_eq!(house.number("select count(*) from outbox_dispatch where attempts > 0").await, LANES as i64);
+
+        receiver.answers.lock().unwrap().clear();
+        for _ in 0..48 {
+            house.script(HALF_AN_HOUR).await;
+            settle(&relay).await;
+        }
+        assert_eq!(house.number("select count(*) from outbox_dispatch where state <> 'delivered'").await, 0);
+        let delivered = receiver.got().split_off(tried);
+        assert_eq!(delivered.len(), 48 * LANES as usize, "each once");
+        let mut places = std::collections::BTreeMap::<i64, u32>::new();
+        for (event, place, _) in delivered {
+            assert_eq!(event as i64 + 1, place);
+            *places.entry(place).or_default() += 1;
+            let before = places.get(&(place - 1)).copied().unwrap_or(LANES as u32);
+            assert!(places[&place] <= before, "no lane is at a place that it was not at before");
+        }
+        assert!(places.values().all(|count| *count == LANES as u32));
+        house.is_sound().await;
+    })
+    .await;
+}
