@@ -15,7 +15,9 @@ pub use metrics::{HealthConfig, MetricsConfig, PushConfig};
 use reader::Reader;
 pub use reader::{Fault, Faults, Secret};
 pub use receipt::ReceiptConfig;
-pub use sinks::{AlertRules, DatalakeNames, EgressConfig, QueueShape, SecretRef, SinkConfig, SinksConfig, Target};
+pub use sinks::{
+    AlertRules, DatalakeNames, EgressConfig, QueueShape, RateConfig, SecretRef, SinkConfig, SinksConfig, Target,
+};
 
 /// One setting, as `--help` and the README show it.
 #[derive(Clone, Copy, Debug)]

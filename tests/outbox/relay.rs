@@ -11,7 +11,7 @@ use conversationd::{
     clock::SystemClock,
     counters::Counters,
     domain::NoticeKind,
-    outbox::{Filter, Registration, Schedule},
+    outbox::{Filter, Rate, Registration, Schedule},
     relay::{Outlet, Relay},
     sink::{Dispatch, Outcome, Sink, Verdict},
 };
@@ -61,6 +61,7 @@ fn outlet(name: &str, receiver: &Arc<Receiver>, attempts: usize) -> Outlet {
         concurrency: 8,
         park: false,
         timeout: Duration::from_secs(5),
+        rate: None,
     }
 }
 
@@ -346,6 +347,29 @@ async fn a_sink_that_is_down_for_a_day_gets_everything_in_order_afterwards_and_w
             assert!(places[&place] <= before, "no lane is at a place that it was not at before");
         }
         assert!(places.values().all(|count| *count == LANES as u32));
+        house.is_sound().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn replicas_share_what_a_sink_allows_and_an_idle_one_uses_none_of_it() {
+    in_a_house(async |house| {
+        let receiver = Arc::new(Receiver::default());
+        let rate = Some(Rate { per_window: 10, per_day: 1_000 });
+        let replica = async || ready(&house, vec![Outlet { rate, ..outlet("a", &receiver, 3) }]).await;
+        let (one, other) = (replica().await, replica().await);
+        for _ in 0..10 {
+            assert_eq!(one.run_once().await.expect("a step"), 0, "nothing is due");
+        }
+        house.outbox.tell(&(0..20).map(|lane| notice(lane, 1)).collect::<Vec<_>>()).await.expect("tell");
+        let sent = one.run_once().await.expect("a step") + other.run_once().await.expect("a step");
+        assert!((5..=6).contains(&sent), "half of the window at once: {sent}");
+        for _ in 0..40 {
+            house.script("update outbox_sink set tokens_at = tokens_at - interval '1 second'").await;
+            settle(&other).await;
+        }
+        assert_eq!(states(&house).await, ["delivered"; 20]);
         house.is_sound().await;
     })
     .await;
