@@ -157,6 +157,16 @@ metrics! {
         timer_commands = "conversationd.timer.commands", "{command}";
         /// Rounds of the inbound loop: one a second at least, or it is stuck.
         rounds = "conversationd.consumer.rounds", "{round}";
+        /// Requests taken for an answer.
+        requests = "conversationd.requests", "{request}";
+        /// Requests whose deadline had passed.
+        requests_expired = "conversationd.requests.expired", "{request}";
+        /// Requests that could not be answered: a store away, too slow, a fault.
+        requests_failed = "conversationd.requests.failed", "{request}";
+        /// Replies sent.
+        replies = "conversationd.replies.sent", "{reply}";
+        /// Replies that could not be sent; each is tried once.
+        replies_lost = "conversationd.replies.lost", "{reply}";
         /// Steps of the timer: looks at what is due, and batches of commands.
         timer_steps = "conversationd.timer.steps", "{step}";
         /// Notices that outside systems took.

@@ -7,6 +7,7 @@ pub mod telemetry;
 pub mod app;
 
 pub mod alert;
+pub mod answer;
 pub mod breaker;
 pub mod clock;
 pub mod coalesce;
@@ -15,6 +16,7 @@ pub mod counters;
 pub mod domain;
 pub mod queue;
 
+pub mod context;
 pub mod event;
 pub mod handler;
 
@@ -26,6 +28,7 @@ pub mod sink;
 pub mod consumer;
 pub mod pipeline;
 pub mod relay;
+pub mod requests;
 pub mod timer;
 
 pub mod operate;

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use conversationd::{
     app::App,
-    config::{self, Config, DatabaseConfig, Faults, HealthConfig, LogConfig, QueueConfig, SETTINGS, TableConfig},
+    config::{
+        self, AskConfig, Config, DatabaseConfig, Faults, HealthConfig, LogConfig, QueueConfig, SETTINGS, TableConfig,
+    },
     operate, telemetry,
 };
 
@@ -57,6 +59,24 @@ enum Command {
                             conversationd explain whatsapp:+5511… --project P --messages 0\n  \
                             conversationd explain 6f0c63a4-5d53-5c5e-9d0a-0d5b6a1e7c11 --json | jq -r '[.at, .what, .said] | @tsv'")]
     Explain(operate::explain::Arguments),
+    /// Ask the daemon a question, as a program would, and show the answer.
+    ///
+    /// Sends a request into the queue, with a reply queue of its own that is removed again, and waits. The daemons must be told
+    /// CONVERSATIOND_REPLY_QUEUES=conversationd-ask-* (or the name given with --reply-queue). What people said is hidden
+    /// unless --reveal. Exit code 0 when there is an answer, 1 when there is none, 65 when the daemon would not take the
+    /// question.
+    #[command(
+        after_help = "Examples:\n  conversationd ask get_context --project P --contact whatsapp:+5511… --channel CH --window 8k\n  \
+                            conversationd ask list_conversations --project P --status open --json | jq .data\n  \
+                            conversationd ask get_stats --project P --group-by day"
+    )]
+    Ask(operate::ask::Arguments),
+    /// Show what a project's closed conversations add up to: resolutions, times, CSAT, NPS, busiest agents, days.
+    ///
+    /// Reads the archive, or the replica that CONVERSATIOND_READ_REPLICA_URL names; needs no daemon.
+    #[command(after_help = "Examples:\n  conversationd stats --project P\n  \
+                            conversationd stats --project P --since 90d --agent A --json | jq .stats.csat")]
+    Stats(operate::stats::Arguments),
     /// See and set when a project's conversations close: its time zone, midnight, idle time.
     #[command(subcommand)]
     Projects(operate::projects::Command),
@@ -177,6 +197,10 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Conversations(command) => return operate::conversations::run(&command, environment).await,
         Command::Explain(arguments) => return operate::explain::run(&arguments, environment).await,
+        Command::Ask(arguments) => return operate::ask::run(&arguments, &AskConfig::read(environment)?).await,
+        Command::Stats(arguments) => {
+            return operate::stats::run(&arguments, &DatabaseConfig::read(environment)?).await;
+        }
         Command::Projects(command) => return operate::projects::run(&command, environment).await,
         Command::Dlq(command) => return operate::dlq::run(&command, environment).await,
         Command::Outbox(command) => return operate::outbox::run(&command, environment).await,

@@ -1,6 +1,8 @@
 //! Stories of the operator's commands: the program itself, on the real local stack; each on a site of its own.
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::unwrap_used)] // how a test fails, and what it may read
 
+#[path = "operate/asking.rs"]
+mod asking;
 #[path = "operate/comparing.rs"]
 mod comparing;
 #[path = "operate/conversations.rs"]

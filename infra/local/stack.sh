@@ -186,6 +186,7 @@ env_lines() {
   default SQS_CONVERSATION_REGION "$region"
   default DYNAMODB_MESSAGE_TABLE conversationd
   default DYNAMODB_REGION "$region"
+  default CONVERSATIOND_REPLY_QUEUES 'conversationd-ask-*'
   default NO_PROXY 127.0.0.1,localhost
 }
 

@@ -1,5 +1,6 @@
 //! Composition root: builds clients, stores and loops, runs them, and drains them on a signal.
 
+mod answers;
 mod clients;
 mod observers;
 mod outlets;
@@ -21,12 +22,13 @@ use crate::{
     breaker::Breaker,
     clock::{Clock, SystemClock},
     config::{Config, DatabaseConfig},
-    consumer::{Consumer, Stop},
+    consumer::{Consumer, Limits, Stop},
     counters::Counters,
     hot::{DynamoStore, Hot},
     pipeline::Pipeline,
     queue::{Inbox, Leases, SqsQueue},
     relay::Relay,
+    requests::Requests,
     timer::Timer,
 };
 
@@ -37,6 +39,8 @@ const TOTALS_EVERY: Duration = Duration::from_secs(60);
 pub struct App {
     /// The inbound loop.
     pub consumer: Consumer,
+    /// The loop of the request queue, if there is one.
+    pub requests: Option<Requests>,
     /// The timer.
     pub timer: Timer,
     /// The outbound loop; none without a sinks file.
@@ -70,14 +74,23 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let inbox = Arc::new(Inbox::over(Arc::new(queue), config.delete_linger));
         let (instance, breaker) = (instance(), Arc::<Breaker>::default());
-        let pipeline = Arc::new(Pipeline {
+        let readers = answers::Readers::of(config)?;
+        let answers = Arc::new(answers::of(config, clients.sqs.control.clone(), readers, &counters, &clock));
+        let pipeline = |inbox: Arc<Inbox>| Pipeline {
             hot: Hot::over(store.clone(), config.linger),
             archive: Arc::new(Guarded::by(breaker.clone(), Arc::new(archive.clone()))),
-            inbox: inbox.clone(),
+            inbox,
             leases: Arc::new(Leases::new(config.visibility, config.longest_lease, clock.clone())),
             policy: config.policy,
             counters: counters.clone(),
             clock: clock.clone(),
+            answers: answers.clone(),
+        };
+        let requests = config.answers.queue_url.clone().map(|url| {
+            let queue = SqsQueue::new(clients.sqs.clone(), url, config.dead_letter_url.clone(), config.visibility);
+            let pipeline = Arc::new(pipeline(Arc::new(Inbox::over(Arc::new(queue), config.delete_linger))));
+            let Limits { wait, drain, .. } = config.limits;
+            Requests::new(pipeline, wait, config.answers.at_once, drain, instance)
         });
         let relay = match &config.sinks {
             Some(sinks) => {
@@ -88,7 +101,9 @@ impl App {
         };
         Ok(Self {
             relay,
-            consumer: Consumer::new(pipeline, config.limits, instance).parking(config.park.clone()),
+            consumer: Consumer::new(Arc::new(pipeline(inbox.clone())), config.limits, instance)
+                .parking(config.park.clone()),
+            requests,
             timer: Timer::new(store, inbox, clock.clone(), counters.clone()),
             archive,
             observers: Observers::of(config, instance, counters.clone(), breaker, clock),
@@ -133,6 +148,11 @@ impl App {
                 self.consumer.run(stop.clone()).await;
                 loops_ended.cancel();
             },
+            async {
+                if let Some(requests) = &self.requests {
+                    requests.run(stop.drain.clone()).await;
+                }
+            },
             self.timer.run(self.period, stop.drain.clone()),
             self.relay(stop.drain.clone()),
             self.log_totals(stop.drain.clone()),
@@ -170,6 +190,15 @@ impl App {
 #[allow(clippy::disallowed_methods)] // its room
 fn instance() -> Uuid {
     Uuid::new_v4()
+}
+
+/// The replica that `database` names, to read from; the archive itself if it names none.
+///
+/// # Errors
+/// The URL cannot be used.
+pub fn replica(database: &DatabaseConfig) -> anyhow::Result<PostgresArchive> {
+    let url = database.replica.as_ref().unwrap_or(&database.url);
+    archive(&DatabaseConfig { url: url.clone(), ..database.clone() })
 }
 
 /// The archive that `database` names.

@@ -14,26 +14,28 @@ use sqlx::types::Json;
 use sqlx::{Postgres, Row};
 use uuid::Uuid;
 
-use crate::domain::{ConversationId, EventId, Message, Sequence};
+use crate::domain::{ConversationId, EventId, Message, Sequence, Tokens};
 
 const INSERT: &str = "
     insert into message (
         conversation_id, arrived_after_close,
         event_id, occurred_at, received_at, sequence, direction, text, external_id, contact_name, content_type,
-        sender_type, sender_id, agent_id, model_used, tokens_used, sentiment, intent, entities, attachments, metadata
+        sender_type, sender_id, agent_id, model_used, tokens_used, sentiment, intent, entities, attachments, metadata,
+        tokens, tokenizer
     )
     select
         $1, $2,
         event_id, occurred_at, received_at, sequence::numeric, direction, text, external_id, contact_name, content_type,
-        sender_type, sender_id, agent_id, model_used, tokens_used, sentiment, intent, entities, attachments, metadata
+        sender_type, sender_id, agent_id, model_used, tokens_used, sentiment, intent, entities, attachments, metadata,
+        tokens, tokenizer
     from unnest(
         $3::uuid[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
         $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bigint[], $17::text[], $18::text[],
-        $19::jsonb[], $20::jsonb[], $21::jsonb[]
+        $19::jsonb[], $20::jsonb[], $21::jsonb[], $22::bigint[], $23::text[]
     ) as page (
         event_id, occurred_at, received_at, sequence, direction, text, external_id, contact_name,
         content_type, sender_type, sender_id, agent_id, model_used, tokens_used, sentiment, intent,
-        entities, attachments, metadata
+        entities, attachments, metadata, tokens, tokenizer
     )
     on conflict (event_id) do nothing -- W7: insert once
     returning event_id";
@@ -42,7 +44,7 @@ const INSERT: &str = "
 pub(super) const MESSAGE: &str = "
     event_id, occurred_at, received_at, sequence::text as sequence, direction, text, external_id, contact_name,
     content_type, sender_type, sender_id, agent_id, model_used, tokens_used, sentiment, intent, entities, attachments,
-    metadata";
+    metadata, tokens, tokenizer";
 
 /// A time as PostgreSQL keeps it.
 pub(super) fn to_the_microsecond(at: DateTime<Utc>) -> DateTime<Utc> {
@@ -83,6 +85,8 @@ pub(super) fn insert<'q>(
         .bind(column(page, |m| (!m.entities.is_empty()).then_some(Json(&m.entities))))
         .bind(column(page, |m| (!m.attachments.is_empty()).then_some(Json(&m.attachments))))
         .bind(column(page, |m| (!m.metadata.is_empty()).then_some(Json(&m.metadata))))
+        .bind(column(page, |m| m.tokens.as_ref().map(|tokens| i64::from(tokens.count))))
+        .bind(column(page, |m| m.tokens.as_ref().map(|tokens| &*tokens.tokenizer)))
 }
 
 fn column<'a, T>(page: &[&'a Message], value: impl Fn(&'a Message) -> T) -> Vec<T> {
@@ -94,6 +98,9 @@ pub(super) fn message(row: &PgRow) -> Result<Message, sqlx::Error> {
     let sequence: &str = row.try_get("sequence")?;
     let sender_type: Option<&str> = row.try_get("sender_type")?;
     let tokens_used: Option<i64> = row.try_get("tokens_used")?;
+    let tokens: Option<i64> = row.try_get("tokens")?;
+    let tokenizer: Option<String> = row.try_get("tokenizer")?;
+    let tokens = tokens.map(u32::try_from).transpose().map_err(unreadable)?;
     let entities: Option<Json<Vec<Value>>> = row.try_get("entities")?;
     let attachments: Option<Json<Vec<Value>>> = row.try_get("attachments")?;
     let metadata: Option<Json<Map<String, Value>>> = row.try_get("metadata")?;
@@ -112,6 +119,7 @@ pub(super) fn message(row: &PgRow) -> Result<Message, sqlx::Error> {
         agent_id: row.try_get("agent_id")?,
         model_used: row.try_get("model_used")?,
         tokens_used: tokens_used.map(u32::try_from).transpose().map_err(unreadable)?,
+        tokens: tokens.zip(tokenizer).map(|(count, tokenizer)| Tokens { tokenizer: tokenizer.into(), count }),
         sentiment: row.try_get("sentiment")?,
         intent: row.try_get("intent")?,
         entities: entities.map_or_else(Vec::new, |json| json.0),

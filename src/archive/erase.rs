@@ -210,6 +210,27 @@ impl PostgresArchive {
         Ok(erased)
     }
 
+    /// Deletes a person's links to customer records that belong to no conversation of theirs, and takes back what was told of
+    /// them. Returns how many links.
+    ///
+    /// # Errors
+    ///
+    /// As [`erase`](Self::erase).
+    pub async fn erase_lone_links(&self, project: &str, contact: &str) -> Result<u64, ArchiveError> {
+        const LONE: &str = "
+            delete from crm_link l
+            where l.project = $1 and l.contact = $2
+              and not exists (select 1 from conversation c where c.id = l.conversation_id and c.contact = $2)";
+        let mut session = self.begin_erasing(project, contact).await?;
+        let (patience, connection) = session.parts();
+        let deleted = within(patience, sqlx::query(LONE).bind(project).bind(contact).execute(&mut *connection)).await?;
+        let told = outbox::erase(connection, &[], lane(project, contact), "the contact was erased");
+        within(patience, told).await?;
+        session.command("commit").await?;
+        session.give_back();
+        Ok(deleted.rows_affected())
+    }
+
     async fn begin_erasing(&self, project: &str, contact: &str) -> Result<Session, ArchiveError> {
         let mut session = self.session().await?;
         session.command("begin isolation level read committed").await?;

@@ -31,7 +31,7 @@ impl Guarded {
 }
 
 /// Tells the breaker how a call went.
-fn told<T>(breaker: &Breaker, outcome: Result<T, ArchiveError>) -> Result<T, ArchiveError> {
+pub(super) fn told<T>(breaker: &Breaker, outcome: Result<T, ArchiveError>) -> Result<T, ArchiveError> {
     match &outcome {
         Err(ArchiveError::Unavailable(why)) => {
             if breaker.failed() {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{ConversationId, Details, EventId, Message, Policy, Sequence, Thread, ThreadKey};
+use super::{ConversationId, Details, EventId, Message, Policy, Recap, Sequence, Thread, ThreadKey};
 
 /// What the hot store says of a thread: its present conversation, or its last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,6 +75,9 @@ pub struct Record {
     /// What publishers say about it besides its messages.
     #[serde(default)]
     pub details: Details,
+    /// The summary of its older messages, once one was needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recap: Option<Recap>,
 }
 
 /// A closed stretch of a thread, as its successor remembers it.
@@ -261,6 +264,7 @@ impl Open {
             agent_id: first.agent_id.clone(),
             previous,
             details: Details::default(),
+            recap: None,
         };
         Self::taking(record, policy.day_end(first.happened_at()).map(End::of_day), policy)
     }
@@ -413,6 +417,7 @@ impl Head {
                 agent_id: None,
                 previous,
                 details,
+                recap: None,
             };
             let mut open = Open::taking(record, end, opening.policy);
             // a window that is over already: its messages may be right behind it

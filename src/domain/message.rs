@@ -1,5 +1,7 @@
 //! A chat message, as it is kept.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -55,6 +57,26 @@ impl SenderType {
 /// One attachment, kept as the publisher described it.
 pub type Attachment = Value;
 
+/// How many tokens a message is, its role in front.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tokens {
+    /// Who counted: the tokenizer's name.
+    pub tokenizer: Cow<'static, str>,
+    /// How many.
+    pub count: u32,
+}
+
+/// Where a message stands in its conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Spot {
+    /// Event time.
+    pub occurred_at: DateTime<Utc>,
+    /// Place in its group.
+    pub sequence: Sequence,
+    /// The message.
+    pub event_id: EventId,
+}
+
 /// A chat message. Ordered within its conversation by `(occurred_at, sequence, event_id)`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Message {
@@ -94,6 +116,9 @@ pub struct Message {
     /// Tokens the publisher was charged for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_used: Option<u32>,
+    /// Tokens it costs in a model's window, counted when it was saved; no part of what was said, so of no content hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Tokens>,
     /// The publisher's reading of its mood.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sentiment: Option<String>,
@@ -112,6 +137,11 @@ pub struct Message {
 }
 
 impl Message {
+    /// Where it stands in its conversation.
+    pub fn spot(&self) -> Spot {
+        Spot { occurred_at: self.occurred_at, sequence: self.sequence, event_id: self.event_id }
+    }
+
     /// When it happened, for deciding what it belongs to: nothing happens after the queue took the word of it.
     pub fn happened_at(&self) -> DateTime<Utc> {
         self.occurred_at.min(self.received_at)

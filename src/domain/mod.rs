@@ -11,6 +11,7 @@ mod message;
 mod notice;
 mod policy;
 mod rating;
+mod recap;
 mod variable;
 
 pub use conversation::{
@@ -19,8 +20,9 @@ pub use conversation::{
 pub use crm_link::CrmLink;
 pub use details::{Changes, Details, TooMuch, Window};
 pub use ids::{ConversationId, EventId, Place, Sequence, Thread, ThreadKey};
-pub use message::{Attachment, Direction, Message, SenderType};
+pub use message::{Attachment, Direction, Message, SenderType, Spot, Tokens};
 pub use notice::{Notice, NoticeId, NoticeKind};
 pub use policy::{Policy, ProjectSettings, next_midnight};
 pub use rating::{Rating, RatingKind};
+pub use recap::Recap;
 pub use variable::Variable;

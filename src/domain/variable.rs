@@ -65,6 +65,7 @@ mod tests {
             agent_id: None,
             previous,
             details: Details::default(),
+            recap: None,
         };
         let closed = |n| {
             let id = ConversationId(Uuid::from_u128(n));

@@ -60,6 +60,14 @@ impl Envelope {
         Ok(Self { name, correlation_id, data, beside })
     }
 
+    /// A short field of the data, or beside it.
+    pub(super) fn named(&mut self, field: &'static str, limit: usize) -> Result<Option<String>, Rejection> {
+        match (self.data.id(field, limit)?, &mut self.beside) {
+            (None, Some(beside)) => beside.id(field, limit),
+            (found, _) => Ok(found),
+        }
+    }
+
     /// Whether the field has a value, in the data or beside it.
     pub(super) fn has(&self, field: &'static str) -> bool {
         self.data.has(field) || self.beside.as_ref().is_some_and(|beside| beside.has(field))
@@ -252,7 +260,6 @@ mod tests {
             (json!({}), Code::MissingEventType, Some("event_type")),
             (json!({"event_type": " ", "data": {}}), Code::MissingEventType, Some("event_type")),
             (json!({"data": {"event_type": "due", "ticket_uuid": "t"}}), Code::MissingEventType, Some("event_type")),
-            (json!({"event_type": "get_context"}), Code::UnsupportedEventType, Some("event_type")),
             (json!({"event_type": "party.started"}), Code::UnknownEventType, Some("event_type")),
             (json!({"event_type": ["due"]}), Code::WrongType, Some("event_type")),
             (json!({"event_type": "due", "data": "{}"}), Code::WrongType, Some("data")),

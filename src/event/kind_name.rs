@@ -4,7 +4,7 @@ use super::Kind;
 use crate::domain::{Direction, RatingKind};
 
 impl Kind {
-    /// The names of all events.
+    /// The names of all events that change something; requests have names of their own.
     pub const NAMES: [&'static str; 15] = [
         "message.received",
         "message.sent",
@@ -45,6 +45,7 @@ impl Kind {
             Self::ContactErase => "contact.erase",
             Self::CrmLinked(_) => "crm.linked",
             Self::Due(_) => "due",
+            Self::Request(request) => request.name(),
         }
     }
 }

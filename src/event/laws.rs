@@ -195,7 +195,7 @@ fn strings_of(event: &Event) -> Value {
         ]),
         Kind::SetVariable(set) => json!([set.state_type, set.key, set.value]),
         Kind::CrmLinked(link) => json!([link.crm, link.crm_id, link.prospect]),
-        Kind::ProjectUpdated(_) | Kind::ContactErase | Kind::Due(_) => Value::Null,
+        Kind::ProjectUpdated(_) | Kind::ContactErase | Kind::Due(_) | Kind::Request(_) => Value::Null,
     };
     json!([event.thread, event.group_id, kind])
 }

@@ -51,6 +51,7 @@ pub(super) fn read(
         agent_id: message.id("message.agent_id", ID_LIMIT)?,
         model_used: message.label("message.model_used")?,
         tokens_used: message.count("message.tokens_used")?,
+        tokens: None,
         sentiment: message.label("message.sentiment")?,
         intent: message.label("message.intent")?,
         entities: message.list("message.entities")?,

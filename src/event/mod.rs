@@ -18,6 +18,7 @@ mod name;
 pub mod project;
 mod rating;
 mod rejection;
+pub mod request;
 pub mod session;
 mod state;
 #[cfg(test)]
@@ -41,6 +42,7 @@ use identity::Identity;
 pub use label::Label;
 use name::Name;
 pub use rejection::{Code, Rejection};
+pub use request::{Question, Request};
 pub use trace::{TraceId, trace_id};
 
 /// What a delivery carries, as far as decoding needs it.
@@ -102,6 +104,8 @@ pub enum Kind {
     CrmLinked(Box<CrmLink>),
     /// `due`: the timer's own command.
     Due(Due),
+    /// Somebody asks.
+    Request(Box<Request>),
 }
 
 /// A session began.
@@ -181,6 +185,9 @@ const CONTACT_ERASE: &str = "contact.erase";
 /// The delivery cannot be taken, now or later. The rejection quotes nothing of the body.
 pub fn decode(raw: &Raw<'_>) -> Result<Event, Rejection> {
     let mut envelope = Envelope::open(raw)?;
+    if let Name::Request(asked) = envelope.name {
+        return request::read(asked, &mut envelope, raw);
+    }
     let (thread, key) = match envelope.name {
         Name::SessionOpened | Name::SessionClosed => thread::read_of_session(&mut envelope.data)?,
         Name::ProjectUpdated => thread::read_of_project(&mut envelope.data)?,
@@ -243,6 +250,8 @@ pub fn decode(raw: &Raw<'_>) -> Result<Event, Rejection> {
             let due = due::read(&mut envelope.data)?;
             (due::id(&key, &due), Kind::Due(due))
         }
+        // never: read above, since not every request is about a thread
+        Name::Request(asked) => return request::read(asked, &mut envelope, raw),
     };
     let (group_id, received_at) = (raw.group_id.to_owned(), raw.sent_at);
     Ok(Event { id, thread, group_id, received_at, sequence: raw.sequence, kind })
@@ -301,6 +310,7 @@ mod tests {
             agent_id: None,
             model_used: None,
             tokens_used: None,
+            tokens: None,
             sentiment: Some("positive".into()),
             intent: Some("order_status".into()),
             entities: vec![json!({"type": "order", "value": "1042"})],

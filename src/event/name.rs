@@ -1,6 +1,7 @@
 //! Names of events, with their aliases.
 
 use super::rejection::{Code, Rejection};
+use super::request::Asked;
 
 /// What an event is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,26 +24,18 @@ pub(super) enum Name {
     CrmLinked,
     CrmContactUpdated,
     Due,
+    Request(Asked),
 }
-
-/// Names of the contract that this version does not handle.
-const UNSUPPORTED: [&str; 8] = [
-    "conversation.get_context",
-    "get_context",
-    "get_conversation",
-    "get_crm_link",
-    "get_state",
-    "get_stats",
-    "list_conversations",
-    "list_crm_links",
-];
 
 impl Name {
     /// The event called `name`, by its own name or an alias.
     ///
     /// # Errors
-    /// The contract has no such name, or this version does not handle it.
+    /// The contract has no such name.
     pub(super) fn parse(name: &str) -> Result<Self, Rejection> {
+        if let Some(asked) = Asked::named(name) {
+            return Ok(Self::Request(asked));
+        }
         match name {
             "message.received" => Ok(Self::MessageReceived),
             "message.sent" => Ok(Self::MessageSent),
@@ -61,9 +54,6 @@ impl Name {
             "crm.linked" => Ok(Self::CrmLinked),
             "crm.contact_updated" => Ok(Self::CrmContactUpdated),
             "due" => Ok(Self::Due),
-            name if UNSUPPORTED.contains(&name) => {
-                Err(Rejection::field(Code::UnsupportedEventType, "event_type", "is not handled by this version"))
-            }
             _ => Err(Rejection::field(Code::UnknownEventType, "event_type", "is not a name of the contract")),
         }
     }
@@ -74,10 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_of_the_contract_is_handled_or_said_to_be_unsupported() {
-        for name in UNSUPPORTED {
-            assert_eq!(Name::parse(name).expect_err(name).code, Code::UnsupportedEventType, "{name}");
-        }
+    fn every_name_of_the_contract_is_handled() {
         for (name, parsed) in [
             ("message.received", Name::MessageReceived),
             ("message.sent", Name::MessageSent),

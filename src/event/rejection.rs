@@ -21,8 +21,6 @@ pub enum Code {
     MissingEventType,
     /// Not a name of the contract.
     UnknownEventType,
-    /// A name of the contract that this version does not handle.
-    UnsupportedEventType,
     /// A required field is absent, null or blank.
     MissingField,
     /// A field has another type than the contract says.
@@ -33,6 +31,10 @@ pub enum Code {
     TooMany,
     /// A value of the right type, but none of those allowed.
     OutOfRange,
+    /// An answer is wanted where none may be sent.
+    ReplyNotAllowed,
+    /// Only requests come by the request queue.
+    NotARequest,
 }
 
 impl Code {
@@ -44,12 +46,13 @@ impl Code {
             Self::TooDeep => "too_deep",
             Self::MissingEventType => "missing_event_type",
             Self::UnknownEventType => "unknown_event_type",
-            Self::UnsupportedEventType => "unsupported_event_type",
             Self::MissingField => "missing_field",
             Self::WrongType => "wrong_type",
             Self::TooLong => "too_long",
             Self::TooMany => "too_many",
             Self::OutOfRange => "out_of_range",
+            Self::ReplyNotAllowed => "reply_not_allowed",
+            Self::NotARequest => "not_a_request",
         }
     }
 }
@@ -67,6 +70,16 @@ pub struct Rejection {
 }
 
 impl Rejection {
+    /// The queue that a request wants its answer in is not on the list.
+    pub fn reply_not_allowed() -> Self {
+        Self::field(Code::ReplyNotAllowed, "reply_to", "is not among the reply queues of the settings")
+    }
+
+    /// An event that changes a thread came by the request queue, where no group keeps its order.
+    pub fn not_a_request() -> Self {
+        Self::field(Code::NotARequest, "event_type", "must be a request: events belong into the inbound queue")
+    }
+
     /// Fault of the body as a whole.
     pub(super) fn body(code: Code, reason: &'static str) -> Self {
         Self { code, field: None, reason: reason.to_owned() }
@@ -130,9 +143,9 @@ mod tests {
 
     #[test]
     fn a_code_is_written_in_snake_case() {
-        let rejection = Rejection::field(Code::UnsupportedEventType, "key", "is not handled");
+        let rejection = Rejection::field(Code::UnknownEventType, "key", "is not handled");
         let json = serde_json::to_string(&rejection).expect("json");
-        assert_eq!(json, r#"{"code":"unsupported_event_type","field":"key","reason":"is not handled"}"#);
+        assert_eq!(json, r#"{"code":"unknown_event_type","field":"key","reason":"is not handled"}"#);
         assert_eq!(serde_json::from_str::<Rejection>(&json).expect("rejection"), rejection);
     }
 

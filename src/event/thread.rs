@@ -24,13 +24,34 @@ pub(super) fn read(data: &mut Fields) -> Result<(Thread, ThreadKey), Rejection> 
         channel = Some(required(channel, "channel_uuid")?);
     }
     let thread = Thread { project, contact, channel, conversation };
+    let key = within_limits(&thread)?;
+    Ok((thread, key))
+}
+
+/// Reads the project, by either of its names.
+///
+/// # Errors
+/// It is missing, of another type or too long.
+pub(super) fn project(data: &mut Fields) -> Result<String, Rejection> {
+    let mut project = data.id("project_uuid", ID_LIMIT)?;
+    if project.is_none() {
+        project = data.id("tenant_id", ID_LIMIT)?;
+    }
+    required(project, "project_uuid")
+}
+
+/// The thread's key.
+///
+/// # Errors
+/// It is longer than the hot store takes.
+pub(super) fn within_limits(thread: &Thread) -> Result<ThreadKey, Rejection> {
     let key = thread.key();
     if key.as_str().len() > KEY_LIMIT {
         let reason = "makes a thread key over 2,000 bytes, with project_uuid and channel_uuid";
         let field = if thread.conversation.is_some() { "conversation_id" } else { "contact_urn" };
         return Err(Rejection::field(Code::TooLong, field, reason));
     }
-    Ok((thread, key))
+    Ok(key)
 }
 
 /// Reads a thread of which only the project must be named: what happens to a session is known by the session's id.
@@ -71,14 +92,6 @@ pub(super) fn read_of_contact(data: &mut Fields) -> Result<(Thread, ThreadKey), 
 /// A project, and no thread of it in particular.
 pub(super) fn project_alone(project: String) -> Thread {
     Thread { project, contact: None, channel: None, conversation: None }
-}
-
-fn project(data: &mut Fields) -> Result<String, Rejection> {
-    let mut project = data.id("project_uuid", ID_LIMIT)?;
-    if project.is_none() {
-        project = data.id("tenant_id", ID_LIMIT)?;
-    }
-    required(project, "project_uuid")
 }
 
 /// Writes the envelope of an event called `name` that happened in `thread`.

@@ -118,6 +118,7 @@ pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
         (Kind::ConversationClose(close), Some((head, open))) => {
             conversation_close::handle(head, open, event, close, policy)
         }
+        (Kind::Request(_), Some(_)) => Decision::Nothing("a request changes nothing"),
         (Kind::Due(due), Some((head, open))) => due::handle(seen, head, open, event, due, policy),
         (Kind::ProjectUpdated(_) | Kind::ContactErase, Some(_)) => Decision::Nothing("it is not about a thread"),
     }

@@ -15,7 +15,8 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::{
-    Control, Controls, Cursor, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Row, Settled,
+    Control, Controls, Cursor, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Row, Settled, Walk,
+    Walked,
     dead_letters::{SETTLED, SETTLED_AT, day_key, of_dead_letter, row_key, to_dead_letter},
     item::{
         self, ATTEMPTS, Assembly, DUE_AT, DUE_INDEX, DUE_SHARD, EXPIRES_AT, Item, PK, RECEIVED_AT, SK, VERSION, number,
@@ -188,6 +189,10 @@ impl HotStore for DynamoStore {
             }
             after = assembly.last();
         }
+    }
+
+    async fn walk(&self, walk: &Walk) -> Result<Walked, HotError> {
+        self.walk_through(walk).await
     }
 
     async fn last_received(

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Cursor, DueHead, HotError, Page, Put};
-use crate::domain::{ConversationId, Head, Message, ThreadKey};
+use crate::domain::{ConversationId, Head, Message, Spot, ThreadKey};
 
 /// The sparse index of heads with a timer (infra/conversationd.yaml).
 pub const DUE_INDEX: &str = "due";
@@ -67,8 +67,18 @@ pub(super) fn after_messages_of(conversation: ConversationId) -> String {
 
 /// W1: `M#{conversation}#{occurred_at µs}#{sequence}#{event}`. Sorts as the archive does, and the same delivery gives the same key.
 pub(super) fn message_sk(conversation: ConversationId, message: &Message) -> String {
-    let micros = message.occurred_at.timestamp_micros().max(0);
-    format!("M#{conversation}#{micros:016}#{:032x}#{}", message.sequence.0, message.event_id)
+    spot_sk(conversation, message.spot())
+}
+
+/// The sort key of the message that stands at `place`.
+pub(super) fn spot_sk(conversation: ConversationId, place: Spot) -> String {
+    let micros = place.occurred_at.timestamp_micros().max(0);
+    format!("M#{conversation}#{micros:016}#{:032x}#{}", place.sequence.0, place.event_id)
+}
+
+/// Whether the item is a message's first part, or all of it: the bare key.
+pub(super) fn is_first_part(item: &Item) -> Result<bool, HotError> {
+    Ok(string(item, SK)?.split('#').count() == 5)
 }
 
 /// The place in its group of the message that an item belongs to.
@@ -156,7 +166,7 @@ impl Assembly {
             self.body.clear();
             self.wanted = integer(item, PARTS)?;
             // the first part carries the bare key; a part without its first belongs to an unfinished write
-            self.held = usize::from(sk.split('#').count() == 5);
+            self.held = usize::from(is_first_part(item)?);
         }
         self.body.push_str(string(item, BODY)?);
         if self.held == self.wanted {

@@ -10,6 +10,7 @@ mod item;
 mod known;
 mod rows;
 mod sweep;
+mod walk;
 
 use std::{
     collections::HashMap,
@@ -33,6 +34,7 @@ pub use dynamo::DynamoStore;
 pub use item::{DUE_INDEX, DUE_SHARDS};
 pub use rows::Row;
 pub use sweep::{ItemKey, Sought, SweepPlace, Swept, SweptPage};
+pub use walk::{Walk, Walked, Way};
 
 /// A message on its way into a conversation.
 #[derive(Clone, Debug)]
@@ -111,6 +113,9 @@ pub trait HotStore: Send + Sync {
         conversation: ConversationId,
         after: Option<Cursor>,
     ) -> Result<Page, HotError>;
+
+    /// Some of a conversation's messages from a place on, one way or the other, nearest first.
+    async fn walk(&self, walk: &Walk) -> Result<Walked, HotError>;
 
     /// When the queue took the latest message of a conversation.
     async fn last_received(

@@ -130,7 +130,7 @@ fn print(arguments: &Purge, before: DateTime<Utc>, report: &Report) -> std::io::
         return output.flush();
     }
     if report.projects.is_empty() {
-        output.line(format!("nothing closed before {} (UTC)", shown(before)))?;
+        output.line(format!("nothing that stands closed before {} (UTC)", shown(before)))?;
     } else {
         let row = |project: &Purgeable| {
             let Purgeable { conversations, messages, held, .. } = project;
@@ -145,6 +145,7 @@ fn print(arguments: &Purge, before: DateTime<Utc>, report: &Report) -> std::io::
     }
     let Purged { conversations, messages, ratings } = report.removed;
     match (report.done, report.interrupted) {
+        (false, _) if report.projects.is_empty() => {}
         (false, _) => output.line("nothing was removed; say --yes to remove this, except what is held")?,
         (true, stopped) => output.line(format!(
             "removed: conversations={conversations} messages={messages} ratings={ratings}{}",

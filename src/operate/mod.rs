@@ -1,6 +1,7 @@
 //! The operator's commands, one file or room each, and what they share: clients, output, masks.
 
 pub mod archive;
+pub mod ask;
 pub mod conversations;
 pub mod crm;
 pub mod definition;
@@ -18,12 +19,14 @@ pub mod projects;
 pub mod provision;
 pub mod publish;
 pub mod reconcile;
+pub mod stats;
 pub mod verify;
 
 mod bar;
 mod mask;
 mod moment;
 mod output;
+mod plot;
 mod rows;
 
 use std::{sync::Arc, time::Duration};

@@ -33,6 +33,7 @@ fn record(stretch: Stretch) -> Record {
         agent_id: None,
         previous: None,
         details: Details::default(),
+        recap: None,
     }
 }
 

@@ -15,11 +15,12 @@ use thiserror::Error;
 use tracing::{debug, info};
 
 use crate::{
+    answer::Answers,
     archive::{Archive, ArchiveError},
     clock::Clock,
     counters::Counters,
     domain::{Conversation, ConversationId, Head, Message, Place, Policy, ProjectSettings, ThreadKey},
-    event::{self, Event, Kind, Raw, Rejection, SessionClosed, SessionOpened, TraceId},
+    event::{self, Event, Kind, Raw, Rejection, Request, SessionClosed, SessionOpened, TraceId},
     handler::{self, Decision, Seen},
     hot::{Hot, HotError, Put},
     queue::{Command, DeadLetterReason, Delivery, Inbox, Leases, QueueError, fifo_id},
@@ -166,6 +167,8 @@ pub struct Pipeline {
     pub counters: Arc<Counters>,
     /// For ages only: nothing is decided by it.
     pub clock: Arc<dyn Clock>,
+    /// What requests are answered with.
+    pub answers: Arc<Answers>,
 }
 
 impl Pipeline {
@@ -178,7 +181,13 @@ impl Pipeline {
     pub async fn turn(&self, works: &[Work]) -> Result<usize, Failure> {
         let Some(first) = works.first() else { return Ok(0) };
         let settled = match &first.event {
-            Ok(event) => self.apply(event, works).await?,
+            Ok(event) => match &event.kind {
+                Kind::Request(request) => {
+                    self.respond(first, event, request, true).await?;
+                    1
+                }
+                _ => self.apply(event, works).await?,
+            },
             Err(rejection) => {
                 self.reject(first, rejection).await?;
                 1
@@ -186,6 +195,32 @@ impl Pipeline {
         };
         self.ack(&works[..settled]).await?;
         Ok(settled)
+    }
+
+    /// Answers a request that came by the request queue, where nothing keeps it in order: it sees what it sees, and writes
+    /// nothing. Anything else that comes that way is rejected.
+    ///
+    /// # Errors
+    /// It was not acked.
+    pub async fn respond_alone(&self, work: &Work) -> Result<(), Failure> {
+        match &work.event {
+            Ok(event) => match &event.kind {
+                Kind::Request(request) => self.respond(work, event, request, false).await?,
+                _ => self.reject(work, &Rejection::not_a_request()).await?,
+            },
+            Err(rejection) => self.reject(work, rejection).await?,
+        }
+        self.ack(std::slice::from_ref(work)).await
+    }
+
+    /// Answers a request. Only an answer that nobody may be sent makes a dead letter; what cannot be found is told.
+    async fn respond(&self, work: &Work, event: &Event, request: &Request, in_turn: bool) -> Result<(), Failure> {
+        self.still_ours(work)?;
+        let ours = || self.still_ours(work).is_ok();
+        match self.answers.answer(&self.hot, event, request, in_turn.then_some(&ours)).await {
+            Ok(()) => Ok(()),
+            Err(rejection) => self.reject(work, &rejection).await,
+        }
     }
 
     /// Makes the first event's effect durable, and those of the messages that go with it.
@@ -235,13 +270,14 @@ impl Pipeline {
                         debug!(conversation.id = %conversation, "conversation opened");
                     }
                     let Some(head) = head.map(|head| *head).or(seen.head) else { continue };
-                    let run = Self::run(&head, &thread, works, &policy);
+                    let run = self.run(&head, &thread, works, &policy);
                     self.append(&works[0], &thread, &head, conversation, &run).await?;
                     return Ok(run.len());
                 }
                 Decision::Late(stretch) => {
                     if let Kind::Message(message) = &event.kind {
-                        self.append_late(&works[0], &event.thread, seen.head.as_ref(), stretch, message).await?;
+                        let message = self.answers.counted(message);
+                        self.append_late(&works[0], &event.thread, seen.head.as_ref(), stretch, &message).await?;
                     }
                     return Ok(1);
                 }
@@ -322,7 +358,7 @@ impl Pipeline {
     }
 
     /// The messages at the front of `works` that the open conversation of `head` takes as it is.
-    fn run(head: &Head, thread: &ThreadKey, works: &[Work], policy: &Policy) -> Vec<Arc<Message>> {
+    fn run(&self, head: &Head, thread: &ThreadKey, works: &[Work], policy: &Policy) -> Vec<Arc<Message>> {
         let seen = Seen { head: Some(head.clone()), ..Seen::default() };
         let mut run = Vec::new();
         for (event, message) in works.iter().map_while(Work::message).take(LONGEST_RUN) {
@@ -333,7 +369,7 @@ impl Pipeline {
             if !plain {
                 break;
             }
-            run.push(Arc::new(message.clone()));
+            run.push(Arc::new(self.answers.counted(message)));
         }
         run
     }

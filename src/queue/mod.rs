@@ -5,6 +5,7 @@
 mod dead_letter;
 mod fifo_id;
 mod leases;
+mod replies;
 mod sqs;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -23,6 +24,7 @@ use crate::{
 pub use dead_letter::{NOTE, Note, TRACE_HEADER};
 pub use fifo_id::fifo_id;
 pub use leases::{Asked, Leases};
+pub use replies::{Reply, ReplyList, ReplyQueue, ReplyQueues, SqsReplies, Unnamed};
 pub use sqs::{SqsClients, SqsQueue};
 
 /// Deliveries one receive returns at most, and entries of one batch call (SQS's limits).

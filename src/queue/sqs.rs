@@ -54,7 +54,8 @@ impl Queue for SqsQueue {
             .max_number_of_messages(BATCH as i32)
             .wait_time_seconds(seconds(wait))
             .visibility_timeout(seconds(self.visibility))
-            .receive_request_attempt_id(attempt.to_string())
+            // a standard queue knows no such thing
+            .set_receive_request_attempt_id(self.url.ends_with(".fifo").then(|| attempt.to_string()))
             .message_system_attribute_names(System::MessageGroupId)
             .message_system_attribute_names(System::SequenceNumber)
             .message_system_attribute_names(System::ApproximateReceiveCount)
@@ -181,7 +182,7 @@ fn incomplete() -> QueueError {
     QueueError::Refused("the request could not be built".into())
 }
 
-fn error<E: ProvideErrorMetadata, R>(failure: SdkError<E, R>) -> QueueError {
+pub(super) fn error<E: ProvideErrorMetadata, R>(failure: SdkError<E, R>) -> QueueError {
     match failure.code() {
         Some(code) => classify(code, failure.message().unwrap_or_default()),
         None => QueueError::Unavailable(failure.to_string()),

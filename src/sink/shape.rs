@@ -161,6 +161,7 @@ pub(super) mod testing {
             agent_id: None,
             previous: None,
             details: Details::default(),
+            recap: None,
         }
     }
 

@@ -154,6 +154,7 @@ pub fn record(number: u128) -> Record {
         agent_id: None,
         previous: None,
         details: Details::default(),
+        recap: None,
     }
 }
 
@@ -175,6 +176,7 @@ pub fn message(number: u32) -> Message {
         agent_id: None,
         model_used: None,
         tokens_used: Some(number),
+        tokens: None,
         sentiment: None,
         intent: None,
         entities: Vec::new(),

@@ -11,11 +11,13 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use conversationd::{
+    clock::Clock,
     consumer::{Consumer, Limits},
     counters::Counters,
     domain::{Conversation, ConversationId, EventId, Head, Message, Thread, ThreadKey},
     hot::{
         Control, Controls, Cursor, DeadLetter, DeadLetters, DueHead, Hot, HotError, HotStore, Page, Put, Row, Settled,
+        Walk, Walked,
     },
     pipeline::Pipeline,
     queue::{Inbox, Leases, QueueError},
@@ -29,6 +31,7 @@ use tokio::{
 use uuid::Uuid;
 
 use super::model::{
+    answers::answers,
     archive::ModelArchive,
     checker::{Published, Violation, check},
     hot::ModelHot,
@@ -107,14 +110,16 @@ impl Stage {
             _ => Arc::new(Broken { hot, last: Mutex::default() }),
         };
         let inbox = Arc::new(Inbox::over(Arc::new(ModelQueue(link.clone())), Duration::from_millis(10)));
-        let clock = Arc::new(SkewedClock { world: self.world.clone(), ahead: TimeDelta::zero() });
+        let counters = Arc::new(Counters::default());
+        let clock: Arc<dyn Clock> = Arc::new(SkewedClock { world: self.world.clone(), ahead: TimeDelta::zero() });
         let pipeline = Arc::new(Pipeline {
             hot: Hot::over(Arc::new(Gated { store, gates: gates.clone() }), Duration::from_millis(3)),
+            answers: answers(&link, &counters, &clock),
             archive: Arc::new(ModelArchive(link)),
             inbox,
             leases: Arc::new(Leases::new(leases, Duration::from_secs(300), clock.clone())),
             policy: POLICY,
-            counters: Arc::new(Counters::default()),
+            counters,
             clock,
         });
         let instance = Uuid::from_u128(u128::from(self.daemons));
@@ -379,6 +384,11 @@ impl HotStore for Gated {
     ) -> Result<Page, HotError> {
         self.pass("page").await?;
         self.store.page(thread, conversation, after).await
+    }
+
+    async fn walk(&self, walk: &Walk) -> Result<Walked, HotError> {
+        self.pass("walk").await?;
+        self.store.walk(walk).await
     }
 
     async fn last_received(

@@ -285,6 +285,7 @@ fn in_state(state: State, conversation: u8, due_at: DateTime<Utc>) -> Conversati
         agent_id: None,
         previous: None,
         details: Details::default(),
+        recap: None,
     };
     let close = Close::new(time(2), CloseReason::Idle);
     match state {
@@ -320,6 +321,7 @@ fn message(copy: &Copy) -> Message {
         agent_id: None,
         model_used: None,
         tokens_used: None,
+        tokens: None,
         sentiment: None,
         intent: None,
         entities: Vec::new(),

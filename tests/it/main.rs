@@ -6,29 +6,32 @@
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::unwrap_used)] // how a test fails, and what it may read
 
 mod archive;
-mod daemon;
-mod events;
-mod load;
-mod proxy;
-mod queues;
-mod stack;
-
+mod asker;
 mod close;
 mod content;
 mod crash;
+mod daemon;
 mod details;
 mod ends;
+mod events;
 mod grace;
 mod head;
 mod late;
+mod load;
 mod midnight;
 mod older_service;
 mod outage;
 mod poison;
 mod project;
+mod proxy;
+mod queues;
 mod rating;
+mod refused;
+mod requests;
 mod session;
 mod settings;
+mod stack;
 mod statistics;
+mod summaries;
 mod variables;
 mod window;

@@ -194,6 +194,11 @@ impl Stack {
         lock
     }
 
+    /// The client of its queues.
+    pub fn sqs(&self) -> &aws_sdk_sqs::Client {
+        &self.clients.sqs.control
+    }
+
     /// The hot store.
     pub fn hot(&self) -> DynamoStore {
         let (client, table) = (self.clients.dynamodb.clone(), self.provisioned.table.clone());

@@ -33,6 +33,9 @@ pub struct ArchiveState {
     pub conversations: BTreeMap<ConversationId, Option<DateTime<Utc>>>,
     /// Messages: where each stands, in the order of insertion.
     pub messages: Vec<(ConversationId, EventId)>,
+    /// What conversations were told to be, and what was said: what stands is in the two above.
+    pub known: BTreeMap<ConversationId, (Thread, Record)>,
+    pub said: BTreeMap<EventId, Message>,
     /// What was announced: the conversation, whether it is an amendment, and which messages.
     pub notices: Vec<(ConversationId, bool, Vec<EventId>)>,
     /// Ratings: the conversation each stands with, if any.
@@ -154,6 +157,7 @@ impl Transaction for ModelTransaction {
     async fn lock(&mut self, thread: &Thread, record: &Record) -> Result<(), ArchiveError> {
         let (id, transaction, key) = (record.id, self.id, thread.key());
         let waited = self.link.world.elapsed();
+        self.link.world.state().archive.known.insert(id, (thread.clone(), record.clone()));
         self.locked = Some(id);
         self.thread = Some(key.clone());
         let _doing = self.doing("lock");
@@ -189,6 +193,7 @@ impl Transaction for ModelTransaction {
     ) -> Result<Vec<EventId>, ArchiveError> {
         let (id, transaction) = (record.id, self.id);
         let events: Vec<EventId> = messages.iter().map(|message| message.event_id).collect();
+        self.link.world.state().archive.said.extend(messages.iter().map(|said| (said.event_id, said.clone())));
         let _doing = self.doing("insert");
         let mine: BTreeSet<EventId> = self.written.inserted.iter().copied().collect();
         let inserted = self.link.io("insert", true, move |state: &mut State, now| {

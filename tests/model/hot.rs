@@ -11,7 +11,7 @@ use conversationd::{
     domain::{Conversation, ConversationId, EventId, Head, Message, Sequence, ThreadKey},
     hot::{
         Control, Controls, Cursor, DUE_SHARDS, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Row,
-        Settled, Settlement,
+        Settled, Settlement, Walk, Walked, Way,
     },
 };
 
@@ -216,6 +216,27 @@ impl HotStore for ModelHot {
             Page { messages, next: more.then(|| Cursor::at(next.to_string())) }
         });
         page.await.map_err(unavailable)
+    }
+
+    async fn walk(&self, walk: &Walk) -> Result<Walked, HotError> {
+        let walk = walk.clone();
+        let walked = self.0.io("walk", false, move |state: &mut State, _| {
+            let of = state.hot.messages.iter();
+            let mut all: Vec<&Message> = of
+                .filter(|((of, id, ..), _)| *of == walk.thread && *id == walk.conversation)
+                .map(|(_, (message, _))| message)
+                .filter(|message| match walk.way {
+                    Way::Back => walk.from.is_none_or(|from| message.spot() < from),
+                    Way::Forward => walk.from.is_none_or(|from| message.spot() > from),
+                })
+                .collect();
+            if walk.way == Way::Back {
+                all.reverse();
+            }
+            let messages: Vec<Message> = all.iter().take(walk.most).map(|message| (*message).clone()).collect();
+            Walked { more: messages.len() < all.len(), messages }
+        });
+        walked.await.map_err(unavailable)
     }
 
     async fn last_received(

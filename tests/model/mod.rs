@@ -4,6 +4,7 @@
 //! decides schedule, faults, kills and clocks, and the same seed gives the same run.
 #![allow(dead_code, clippy::expect_used, clippy::unwrap_used)] // each test target uses its part; a test may panic
 
+pub mod answers;
 pub mod archive;
 pub mod checker;
 pub mod hot;

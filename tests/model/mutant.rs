@@ -11,7 +11,10 @@ use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use conversationd::{
     domain::{Conversation, ConversationId, Head, Message, ThreadKey},
-    hot::{Control, Controls, Cursor, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Row, Settled},
+    hot::{
+        Control, Controls, Cursor, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Row, Settled, Walk,
+        Walked,
+    },
 };
 
 use super::hot::ModelHot;
@@ -147,6 +150,10 @@ impl HotStore for Broken {
         after: Option<Cursor>,
     ) -> Result<Page, HotError> {
         self.hot.page(thread, conversation, after).await
+    }
+
+    async fn walk(&self, walk: &Walk) -> Result<Walked, HotError> {
+        self.hot.walk(walk).await
     }
 
     async fn last_received(

@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::{
+    answers::answers,
     archive::ModelArchive,
     hot::ModelHot,
     mutant::Mutant,
@@ -97,16 +98,17 @@ impl Replica {
             _ => Arc::new(super::mutant::Broken { hot: ModelHot(link.clone()), last: Default::default() }),
         };
         let counters = Arc::new(Counters::default());
-        let clock = Arc::new(SkewedClock { world: world.clone(), ahead: TimeDelta::seconds(ahead) });
+        let clock: Arc<dyn Clock> = Arc::new(SkewedClock { world: world.clone(), ahead: TimeDelta::seconds(ahead) });
         let inbox = Arc::new(Inbox::over(Arc::new(ModelQueue(link.clone())), Duration::from_millis(10)));
         let pipeline = Arc::new(Pipeline {
             hot: Hot::over(store.clone(), Duration::from_millis(3)),
-            archive: Arc::new(Guarded::by(Arc::default(), Arc::new(ModelArchive(link)))),
+            archive: Arc::new(Guarded::by(Arc::default(), Arc::new(ModelArchive(link.clone())))),
             inbox: inbox.clone(),
             leases: Arc::new(Leases::new(lease, Duration::from_secs(300), clock.clone())),
             policy: POLICY,
             counters: counters.clone(),
             clock: clock.clone(),
+            answers: answers(&link, &counters, &clock),
         });
         let instance = Uuid::from_u64_pair(u64::from(who), life);
         let consumer = Consumer::new(pipeline, limits, instance).parking(world.state().hot.parks.clone());

@@ -10,6 +10,7 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
+use conversationd::queue::Reply;
 use tokio::{
     sync::{Notify, oneshot},
     time::{Instant, sleep, timeout},
@@ -67,6 +68,8 @@ pub struct State {
     pub sqs: SqsState,
     pub hot: HotState,
     pub archive: ArchiveState,
+    /// What was sent to reply queues.
+    pub replies: Vec<Reply>,
     /// Remote calls so far.
     pub calls: u64,
     pub crashes: Vec<CrashPoint>,
@@ -148,6 +151,7 @@ impl World {
                 sqs: SqsState::default(),
                 hot: HotState::default(),
                 archive: ArchiveState::default(),
+                replies: Vec::new(),
                 calls: 0,
                 crashes: Vec::new(),
                 doomed: Vec::new(),

@@ -48,6 +48,7 @@ fn message(thread: &Thread, start: DateTime<Utc>, number: usize) -> Message {
         agent_id: None,
         model_used: None,
         tokens_used: None,
+        tokens: None,
         sentiment: None,
         intent: None,
         entities: Vec::new(),

@@ -151,12 +151,19 @@ async fn all_over_again(site: &Site, person: &Talk) {
         sequence: Sequence(3),
     };
     site.archive.rate_alone(thread, &rating).await.expect("rate");
+    script(
+        site,
+        "insert into crm_link (conversation_id, project, thread, contact, crm, crm_id, changed_by)
+         values (gen_random_uuid(), 'p', 't', 'whatsapp:+5500123456789', 'hubspot', '17', 1)",
+    )
+    .await;
 }
 
 const NAMED: &str = "
     select (select count(*) from conversation where contact like 'whatsapp%' or thread like '%5500%')
          + (select count(*) from message where text <> '' or contact_name is not null or attachments is not null)
-         + (select count(*) from rating where contact is not null or comment is not null or value = 'secret')";
+         + (select count(*) from rating where contact is not null or comment is not null or value = 'secret')
+         + (select count(*) from crm_link)";
 
 #[tokio::test]
 async fn everything_of_before_that_comes_again_is_erased_again() {

@@ -84,6 +84,7 @@ fn rated(score: u8) -> Notice {
         agent_id: Some("agent".into()),
         previous: None,
         details: Details::default(),
+        recap: None,
     };
     let rating = Rating {
         event_id: EventId(Uuid::from_u128(u128::from(score))),

@@ -112,6 +112,7 @@ fn closed(conversation: u128) -> Notice {
         agent_id: None,
         previous: None,
         details: Details::default(),
+        recap: None,
     };
     let close =
         Close { at: noon(), reason: CloseReason::Idle, resolution: Some(0), detail: None, topic: None, subtopic: None };

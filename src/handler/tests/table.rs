@@ -3,6 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::event::{
+    Request,
+    request::{GetState, Question},
+};
 
 /// A conversation that a window opened at second 0, and nobody spoke in yet.
 fn awaited() -> Head {
@@ -32,6 +36,12 @@ fn project_says(received: i64) -> Event {
     event(received, Kind::ProjectUpdated(ProjectSettings::default()))
 }
 
+fn asks(received: i64) -> Event {
+    let question = Question::State(GetState { state_type: None, state_key: None });
+    let request = Request { reply_to: "replies".into(), correlation_id: None, deadline: None, question };
+    event(received, Kind::Request(Box::new(request)))
+}
+
 /// A number for each kind of event: one that is not in the tables fails them, one without a number does not compile.
 fn number(kind: &Kind) -> usize {
     match kind {
@@ -46,11 +56,12 @@ fn number(kind: &Kind) -> usize {
         Kind::ProjectUpdated(_) => 8,
         Kind::ContactErase => 9,
         Kind::Due(_) => 10,
-        Kind::CrmLinked(_) => 11,
+        Kind::Request(_) => 11,
+        Kind::CrmLinked(_) => 12,
     }
 }
 
-const KINDS: usize = 12;
+const KINDS: usize = 13;
 
 /// Every kind of event is in the table, and meets every head as it says.
 fn holds<const N: usize>(heads: [Option<Head>; N], table: Vec<(Event, [&str; N])>) {
@@ -93,6 +104,7 @@ fn every_state_meets_every_event() {
         (event(50, Kind::ContactErase), ["erase"; 6]),
         (project_says(50),             ["set project"; 6]),
         (session_known_by_its_id(50),  ["wait"; 6]),
+        (asks(50),                     ["nothing",            "nothing",             "nothing",                  "nothing",                  "finish", "nothing"]),
     ];
     holds(heads, table);
 }
@@ -131,6 +143,7 @@ fn the_next_conversation_meets_what_was_queued_before_it_opened_and_after() {
         (event(70, Kind::ContactErase), ["erase"]),
         (project_says(70),             ["set project"]),
         (session_known_by_its_id(70),  ["wait"]),
+        (asks(70),                     ["nothing"]),
     ];
     holds([Some(next())], table);
 }

@@ -201,6 +201,7 @@ mod tests {
             agent_id: Some("agent-7-of-the-night-shift".into()),
             model_used: None,
             tokens_used: None,
+            tokens: None,
             sentiment: None,
             intent: None,
             entities: vec!["5511999990000".into()],

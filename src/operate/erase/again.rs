@@ -39,6 +39,8 @@ pub(super) struct Again {
     messages: u64,
     /// Ratings of the time before.
     ratings: u64,
+    /// Links to customer records.
+    crm_links: u64,
     /// Items of the hot store.
     items: u64,
     /// Conversations that are open still: what is of the time before in them goes once they have closed.
@@ -49,7 +51,7 @@ pub(super) struct Again {
 
 impl Again {
     pub(super) fn line(&self, requests: usize, yes: bool) -> String {
-        let Self { persons, conversations, messages, ratings, items, open, looked } = self;
+        let Self { persons, conversations, messages, ratings, crm_links, items, open, looked } = self;
         match (looked, yes) {
             (false, _) => {
                 format!("requests={requests}; without CONVERSATIOND_RECEIPT_KEY nobody can tell what came late")
@@ -64,7 +66,7 @@ impl Again {
             }
             (true, true) => format!(
                 "requests={requests} come_back={persons}; erased of before: conversations={conversations} \
-                 messages={messages} ratings={ratings} items={items}; open={open}"
+                 messages={messages} ratings={ratings} customer_links={crm_links} items={items}; open={open}"
             ),
         }
     }
@@ -191,6 +193,7 @@ async fn one(stores: &Stores, project: &str, contact: &str, back: &Back, again: 
     again.conversations += erased.conversations;
     again.messages += erased.messages;
     again.ratings += erased.ratings;
+    again.crm_links += erased.crm_links;
     let mut lives = BTreeSet::new();
     for (key, head) in &back.threads {
         if thread(stores, key, head.as_ref(), back.asked_at, again).await? {
@@ -202,6 +205,8 @@ async fn one(stores: &Stores, project: &str, contact: &str, back: &Back, again: 
     let mut rest: Vec<&ItemKey> = back.variables.iter().filter(gone).map(|(key, _)| key).collect();
     if lives.is_empty() {
         rest.extend(&back.sessions);
+        // a link says nothing of when it was asked for: where no conversation is of now, it is not either
+        again.crm_links += stores.archive.erase_lone_links(project, contact).await?;
     }
     forget_all(&stores.hot, &rest).await?;
     again.items += rest.len() as u64;

@@ -179,7 +179,7 @@ async fn one(
     }
     // before the stores: a letter that is sent back while we are at it must not come after them
     let cleared = letters::clear(hot, Peek::into(&site.clients, &site.letters), &theirs).await?;
-    found = person.find(&site.stores).await?;
+    person.look_again(&site.stores, &mut found).await?;
     let mut erased = archive.erase(person.project, person.contact, |_| ()).await?;
     let Some(mut removed) = person.forget(hot, &found).await? else {
         return Ok(Outcome { outcome: "still_open", ..outcome });

@@ -1,6 +1,9 @@
 //! A person in the hot store: what there is of them, closing what is open, and taking it out.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use anyhow::Context;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -54,15 +57,24 @@ impl Person<'_> {
         thread.project == self.project && thread.contact.as_deref() == Some(self.contact)
     }
 
+    /// Reads the heads of what was found as they are now, and those of the threads that the archive has come to know.
+    ///
+    /// A thread begun since the table was looked through is not among them: what it has of before is found by the digest.
+    pub(super) async fn look_again(&self, stores: &Stores, found: &mut Found) -> anyhow::Result<()> {
+        let archived = stores.archive.threads_of(self.project, self.contact).await?;
+        let keys = found.threads.keys().cloned().chain(archived.iter().map(Thread::key));
+        for key in keys.collect::<BTreeSet<_>>() {
+            let head = open::head(&stores.hot, key.clone()).await?;
+            found.threads.insert(key, head);
+        }
+        Ok(())
+    }
+
     /// Looks through the whole table, and at the threads that the archive knows.
     pub(super) async fn find(&self, stores: &Stores) -> anyhow::Result<Found> {
         let hot = &stores.hot;
         let (mut found, mut after, mut looked_at) = (Found::default(), None, 0);
-        for thread in stores.archive.threads_of(self.project, self.contact).await? {
-            let key = thread.key();
-            let head = open::head(hot, key.clone()).await?;
-            found.threads.insert(key, head);
-        }
+        self.look_again(stores, &mut found).await?;
         let bar = Bar::begin("looking through the hot store", None);
         loop {
             let page = hot.sweep(&Sought::Person(self.project, self.contact), after).await;

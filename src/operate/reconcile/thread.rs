@@ -180,6 +180,7 @@ fn ended(head: &Head, compared: &Compared, row: Option<&ConversationRow>) -> Opt
         agent_id: first.agent_id.clone(),
         previous: None,
         details: Details::default(),
+        recap: None,
     };
     let close = match stretch {
         Some(stretch) => Close::new(stretch.closed_at, stretch.reason),

@@ -49,6 +49,7 @@ fn message(occurred: i64, received: i64) -> Message {
         agent_id: None,
         model_used: None,
         tokens_used: None,
+        tokens: None,
         sentiment: None,
         intent: None,
         entities: vec![],
