@@ -72,7 +72,9 @@ pub async fn bootstrap(config: &SinkConfig, shared: &Shared) -> Option<Result<Ve
 /// The sink that `config` describes; `sqs` makes clients for a region.
 pub fn build(config: &SinkConfig, shared: &Shared, sqs: &dyn Fn(Option<&str>) -> aws_sdk_sqs::Client) -> Arc<dyn Sink> {
     match &config.target {
-        Target::Webhook { url, secret } => Arc::new(webhook::Webhook::new(url, secret, shared)),
+        Target::Webhook { url, secret, datalake } => {
+            Arc::new(webhook::Webhook::new(url, secret, datalake.clone(), shared))
+        }
         Target::Queue { url, region, shape } => {
             Arc::new(SqsSend::new(sqs(region.as_deref()), url.clone(), shape.clone()))
         }
