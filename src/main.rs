@@ -50,15 +50,6 @@ enum Command {
     /// Contacts, names and texts are masked unless --reveal.
     #[command(subcommand)]
     Conversations(operate::conversations::Command),
-    /// Tell everything that happened to a conversation or a contact, and why, in one timeline.
-    ///
-    /// Opened, said, sent twice, rated, closed and why, archived and whether that still holds, what came late, what died, holds
-    /// and wishes to be erased; with where each message stands. Reads both stores and the index of dead letters, changes
-    /// nothing. Texts, comments and reasons are masked unless --reveal.
-    #[command(after_help = "Examples:\n  conversationd explain 6f0c63a4-5d53-5c5e-9d0a-0d5b6a1e7c11\n  \
-                            conversationd explain whatsapp:+5511… --project P --messages 0\n  \
-                            conversationd explain 6f0c63a4-5d53-5c5e-9d0a-0d5b6a1e7c11 --json | jq -r '[.at, .what, .said] | @tsv'")]
-    Explain(operate::explain::Arguments),
     /// Ask the daemon a question, as a program would, and show the answer.
     ///
     /// Sends a request into the queue, with a reply queue of its own that is removed again, and waits. The daemons must be told
@@ -77,6 +68,15 @@ enum Command {
     #[command(after_help = "Examples:\n  conversationd stats --project P\n  \
                             conversationd stats --project P --since 90d --agent A --json | jq .stats.csat")]
     Stats(operate::stats::Arguments),
+    /// Tell everything that happened to a conversation or a contact, and why, in one timeline.
+    ///
+    /// Opened, said, sent twice, rated, closed and why, archived and whether that still holds, what came late, what died, holds
+    /// and wishes to be erased; with where each message stands. Reads both stores and the index of dead letters, changes
+    /// nothing. Texts, comments and reasons are masked unless --reveal.
+    #[command(after_help = "Examples:\n  conversationd explain 6f0c63a4-5d53-5c5e-9d0a-0d5b6a1e7c11\n  \
+                            conversationd explain whatsapp:+5511… --project P --messages 0\n  \
+                            conversationd explain 6f0c63a4-5d53-5c5e-9d0a-0d5b6a1e7c11 --json | jq -r '[.at, .what, .said] | @tsv'")]
+    Explain(operate::explain::Arguments),
     /// See and set when a project's conversations close: its time zone, midnight, idle time.
     #[command(subcommand)]
     Projects(operate::projects::Command),
@@ -196,11 +196,11 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
             return operate::publish::run(&arguments, &QueueConfig::read(environment)?).await;
         }
         Command::Conversations(command) => return operate::conversations::run(&command, environment).await,
-        Command::Explain(arguments) => return operate::explain::run(&arguments, environment).await,
         Command::Ask(arguments) => return operate::ask::run(&arguments, &AskConfig::read(environment)?).await,
         Command::Stats(arguments) => {
             return operate::stats::run(&arguments, &DatabaseConfig::read(environment)?).await;
         }
+        Command::Explain(arguments) => return operate::explain::run(&arguments, environment).await,
         Command::Projects(command) => return operate::projects::run(&command, environment).await,
         Command::Dlq(command) => return operate::dlq::run(&command, environment).await,
         Command::Outbox(command) => return operate::outbox::run(&command, environment).await,

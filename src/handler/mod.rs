@@ -92,6 +92,7 @@ pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
     match &event.kind {
         Kind::ProjectUpdated(settings) => return Decision::SetProject(settings.clone()),
         Kind::ContactErase => return Decision::Erase,
+        Kind::Request(_) => return Decision::Nothing("a request changes nothing"),
         Kind::SessionOpened(_) | Kind::SessionClosed(_) if event.thread.is_project_alone() => {
             return session::elsewhere(seen);
         }
@@ -118,9 +119,10 @@ pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
         (Kind::ConversationClose(close), Some((head, open))) => {
             conversation_close::handle(head, open, event, close, policy)
         }
-        (Kind::Request(_), Some(_)) => Decision::Nothing("a request changes nothing"),
         (Kind::Due(due), Some((head, open))) => due::handle(seen, head, open, event, due, policy),
-        (Kind::ProjectUpdated(_) | Kind::ContactErase, Some(_)) => Decision::Nothing("it is not about a thread"),
+        (Kind::ProjectUpdated(_) | Kind::ContactErase | Kind::Request(_), Some(_)) => {
+            Decision::Nothing("it is not about a thread")
+        }
     }
 }
 
@@ -133,11 +135,23 @@ fn before(seen: &Seen) -> Option<Stretch> {
     }
 }
 
-/// The conversation before the present or last one, if that one opened only after the event was queued: the event speaks of
-/// what went before.
+/// Whether the event was queued before the present or last conversation opened: it speaks of what went before.
+fn is_older(seen: &Seen, event: &Event) -> bool {
+    seen.head.as_ref().is_some_and(|head| event.received_at < head.conversation.record().opened_received_at)
+}
+
+/// The conversation before the present or last one, for such an event.
 fn last_but_one(seen: &Seen, event: &Event) -> Option<Stretch> {
-    let record = seen.head.as_ref()?.conversation.record();
-    record.previous.filter(|_| event.received_at < record.opened_received_at)
+    seen.head.as_ref()?.conversation.record().previous.filter(|_| is_older(seen, event))
+}
+
+/// What such an event about the time `at` changes: the one before, unless it speaks of one before that.
+fn amended(seen: &Seen, event: &Event, at: DateTime<Utc>, changes: &Changes) -> Decision {
+    let spoken_of = |closed: &Stretch| closed.opened_received_at <= event.received_at && closed.opened_at <= at;
+    match last_but_one(seen, event).filter(spoken_of) {
+        Some(closed) => Decision::Amend(closed, Box::new(changes.clone())),
+        None => Decision::Nothing("queued before this conversation opened: it spoke of an earlier one, or of none"),
+    }
 }
 
 /// A head that goes on with `open`.
