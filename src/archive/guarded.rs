@@ -70,7 +70,7 @@ impl Archive for Guarded {
     }
 
     async fn link(&self, thread: &Thread, conversation: ConversationId, link: &CrmLink) -> Result<(), ArchiveError> {
-        self.admit()?;
+        let _turn = self.admit().await?;
         told(&self.breaker, self.inner.link(thread, conversation, link).await)
     }
 
