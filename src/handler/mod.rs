@@ -3,6 +3,7 @@
 //! One file per event. Every change to a thread is decided here and nowhere else.
 
 mod conversation_close;
+mod crm;
 mod details;
 mod due;
 mod message;
@@ -63,6 +64,8 @@ pub enum Decision {
     SetVariable(Box<Variable>),
     /// Store what the project says from now on.
     SetProject(ProjectSettings),
+    /// Store which customer record the conversation belongs to.
+    Link(ConversationId),
     /// Note in the archive that the contact is to be erased.
     Erase,
     /// Send the event into the group of the thread it belongs to.
@@ -108,6 +111,7 @@ pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
         (Kind::Rating(rating), open) => rating::handle(seen, open, rating, policy),
         (Kind::ConversationWindow(window), open) => window::handle(seen, open, event, window, policy),
         (Kind::ConversationUpdate(changes), open) => details::handle(seen, open, event, changes),
+        (Kind::CrmLinked(_), open) => crm::linked(seen, open, event),
         (Kind::SetVariable(set), open) => variable::handle(seen, open, event, set),
         (_, None) => Decision::Nothing("no conversation is open"),
         (_, Some((_, open))) if event.received_at < open.record.opened_received_at => {
