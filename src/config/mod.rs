@@ -20,7 +20,10 @@ pub use reader::{Fault, Faults, Secret};
 pub use receipt::ReceiptConfig;
 use settings::*;
 pub use settings::{SETTINGS, Setting};
-pub use sinks::{AlertRules, DatalakeNames, EgressConfig, QueueShape, SecretRef, SinkConfig, SinksConfig, Target};
+pub use sinks::{
+    AlertRules, ClassifierTarget, DatalakeNames, EgressConfig, Protocol, QueueShape, SecretRef, SinkConfig,
+    SinksConfig, Target,
+};
 
 /// How the log looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

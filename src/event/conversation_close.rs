@@ -50,7 +50,7 @@ pub(super) fn read(data: &mut Fields) -> Result<ConversationClose, Rejection> {
 }
 
 /// A number, or its digit in a string.
-fn resolution(value: Value) -> Option<Result<u8, Rejection>> {
+pub(super) fn resolution(value: Value) -> Option<Result<u8, Rejection>> {
     let number = match &value {
         Value::String(text) if is_blank(text) => return None,
         Value::String(text) => text.trim().parse().ok(),

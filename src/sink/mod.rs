@@ -19,7 +19,7 @@ use async_trait::async_trait;
 
 pub use address::is_public;
 pub use datalake::wire as datalake_wire;
-pub use http::Http;
+pub use http::{Answer, Http, NoAnswer, Outgoing};
 pub use keys::{Keys, NewKeys, sign};
 pub use queue::SqsSend;
 pub use verdict::{Outcome, Verdict};
@@ -59,9 +59,14 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
 }
 
-/// The sink that `config` describes; `sqs` makes clients for a region.
-pub fn build(config: &SinkConfig, shared: &Shared, sqs: &dyn Fn(Option<&str>) -> aws_sdk_sqs::Client) -> Arc<dyn Sink> {
-    match &config.target {
+/// The sink that `config` describes; `sqs` makes clients for a region. None for a classifier, which reads the archive and so
+/// has a room of its own.
+pub fn build(
+    config: &SinkConfig,
+    shared: &Shared,
+    sqs: &dyn Fn(Option<&str>) -> aws_sdk_sqs::Client,
+) -> Option<Arc<dyn Sink>> {
+    Some(match &config.target {
         Target::Webhook { url, secret } => Arc::new(webhook::Webhook::new(url, secret, shared)),
         Target::Queue { url, region, shape } => {
             Arc::new(SqsSend::new(sqs(region.as_deref()), url.clone(), shape.clone()))
@@ -72,5 +77,6 @@ pub fn build(config: &SinkConfig, shared: &Shared, sqs: &dyn Fn(Option<&str>) ->
         Target::Datalake { address, names } => {
             Arc::new(datalake::Datalake::new(address, names, shared, config.timeout))
         }
-    }
+        Target::Classifier(_) => return None,
+    })
 }

@@ -26,10 +26,11 @@ pub(super) fn notice(dispatch: &Dispatch<'_>) -> Value {
     })
 }
 
-/// What billing takes of a close: exactly these fields, all texts; and the group they are ordered in. `None` for anything
-/// that is not a close of a contact's conversation.
+/// What billing takes of a close: exactly these fields, all texts; and the group they are ordered in. The same once more when
+/// a classifier has said how it ended, for a sink that takes `conversation.updated`. `None` for anything else, and for what is
+/// no contact's conversation.
 pub(super) fn billing(notice: &Notice) -> Option<(Value, String)> {
-    if notice.kind != NoticeKind::Closed {
+    if notice.kind != NoticeKind::Closed && !notice.is_of_classification() {
         return None;
     }
     let (channel, contact) = (notice.text("channel_uuid")?, notice.text("contact_urn")?);
@@ -69,7 +70,10 @@ pub(super) fn datalake(notice: &Notice, names: &DatalakeNames) -> Option<Datalak
             };
             (key.clone(), notice.number("score")?.to_string()) // 0 is a score
         }
-        NoticeKind::Closed => (names.closed.clone(), resolution(notice.number("resolution")).to_owned()),
+        NoticeKind::Updated if !notice.is_of_classification() => return None,
+        NoticeKind::Closed | NoticeKind::Updated => {
+            (names.closed.clone(), resolution(notice.number("resolution")).to_owned())
+        }
         NoticeKind::Custom => (notice.text("key")?.to_owned(), notice.text("value")?.to_owned()),
         _ => return None,
     };

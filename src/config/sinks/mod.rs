@@ -14,7 +14,7 @@ use url::Url;
 use super::{Faults, SINKS_FILE, reader::Reader};
 use crate::domain::NoticeKind;
 use fields::Fields;
-pub use target::{AlertRules, DatalakeNames, QueueShape, Target};
+pub use target::{AlertRules, ClassifierTarget, DatalakeNames, Protocol, QueueShape, Target};
 
 /// How long a notice may wait, unless the file says otherwise.
 const LAG: Duration = Duration::from_secs(600);

@@ -57,10 +57,11 @@ fn number(kind: &Kind) -> usize {
         Kind::ContactErase => 9,
         Kind::Due(_) => 10,
         Kind::Request(_) => 11,
+        Kind::ConversationClassified(_) => 12,
     }
 }
 
-const KINDS: usize = 12;
+const KINDS: usize = 13;
 
 /// Every kind of event is in the table, and meets every head as it says.
 fn holds<const N: usize>(heads: [Option<Head>; N], table: Vec<(Event, [&str; N])>) {
@@ -97,6 +98,7 @@ fn every_state_meets_every_event() {
         (takes_over(50),               ["write open, Look",   "seal, HumanTakeover", "seal, HumanTakeover",      "seal, HumanTakeover",      "finish", "write open, Look"]),
         (takes_over(40),               ["write open, Look",   "seal, HumanTakeover", "seal, HumanTakeover",      "seal, HumanTakeover",      "finish", "amend"]),
         (updates(50, "a"),             ["nothing",            "write open, Look",    "write open, Look",         "write open, SessionEnded", "finish", "amend"]),
+        (classified(50),               ["classify",           "classify",            "classify",                 "classify",                 "finish", "classify"]),
         (sets(50),                     ["set variable",       "set variable",        "set variable",             "set variable",             "finish", "set variable"]),
         (deletes(50),                  ["set variable",       "set variable",        "set variable",             "set variable",             "finish", "set variable"]),
         (event(50, Kind::ContactErase), ["erase"; 6]),
@@ -134,6 +136,7 @@ fn the_next_conversation_meets_what_was_queued_before_it_opened_and_after() {
         (takes_over(35),               ["amend"]),
         (updates(55, "a"),             ["amend"]),
         (updates(70, "a"),             ["write open, Look"]),
+        (classified(55),               ["classify"]),
         (sets(55),                     ["set variable"]),
         (deletes(70),                  ["set variable"]),
         (event(70, Kind::ContactErase), ["erase"]),
