@@ -45,20 +45,28 @@ enum Command {
         after_help = "Examples:\n  conversationd publish events.jsonl\n  zcat old.jsonl.gz | conversationd publish -"
     )]
     Publish(operate::publish::Arguments),
+    /// Check events before they are sent: which would be rejected, deduplicated wrongly, or kept oddly.
+    ///
+    /// Reads JSON Lines, a JSON array or one event, and asks the daemon's own decoder. Shows the right MessageGroupId, its contact
+    /// masked unless --reveal, and MessageDeduplicationId. Values are never shown. Sends nothing, needs no setting. Exit code 1
+    /// when any event would be rejected.
+    #[command(
+        after_help = "Examples:\n  conversationd lint events.jsonl\n  my-publisher --dry-run | conversationd lint - --json"
+    )]
+    Lint(operate::lint::Arguments),
+    /// Print the wire contract: the AsyncAPI document of everything, or the JSON Schema of one event.
+    ///
+    /// Made from what the decoder itself declares; docs/asyncapi.yaml and docs/schemas are this command's output.
+    #[command(
+        after_help = "Examples:\n  conversationd schema > asyncapi.yaml\n  conversationd schema message.received\n  \
+                            conversationd schema --out docs"
+    )]
+    Schema(operate::schema::Arguments),
     /// Look at conversations, open and closed, and close them by hand.
     ///
     /// Contacts, names and texts are masked unless --reveal.
     #[command(subcommand)]
     Conversations(operate::conversations::Command),
-    /// Tell everything that happened to a conversation or a contact, and why, in one timeline.
-    ///
-    /// Opened, said, sent twice, rated, closed and why, archived and whether that still holds, what came late, what died, holds
-    /// and wishes to be erased; with where each message stands. Reads both stores and the index of dead letters, changes
-    /// nothing. Texts, comments and reasons are masked unless --reveal.
-    #[command(after_help = "Examples:\n  conversationd explain 6f0c63a4-5d53-5c5e-9d0a-0d5b6a1e7c11\n  \
-                            conversationd explain whatsapp:+5511… --project P --messages 0\n  \
-                            conversationd explain 6f0c63a4-5d53-5c5e-9d0a-0d5b6a1e7c11 --json | jq -r '[.at, .what, .said] | @tsv'")]
-    Explain(operate::explain::Arguments),
     /// Ask the daemon a question, as a program would, and show the answer.
     ///
     /// Sends a request into the queue, with a reply queue of its own that is removed again, and waits. The daemons must be told
@@ -77,6 +85,15 @@ enum Command {
     #[command(after_help = "Examples:\n  conversationd stats --project P\n  \
                             conversationd stats --project P --since 90d --agent A --json | jq .stats.csat")]
     Stats(operate::stats::Arguments),
+    /// Tell everything that happened to a conversation or a contact, and why, in one timeline.
+    ///
+    /// Opened, said, sent twice, rated, closed and why, archived and whether that still holds, what came late, what died, holds
+    /// and wishes to be erased; with where each message stands. Reads both stores and the index of dead letters, changes
+    /// nothing. Texts, comments and reasons are masked unless --reveal.
+    #[command(after_help = "Examples:\n  conversationd explain 6f0c63a4-5d53-5c5e-9d0a-0d5b6a1e7c11\n  \
+                            conversationd explain whatsapp:+5511… --project P --messages 0\n  \
+                            conversationd explain 6f0c63a4-5d53-5c5e-9d0a-0d5b6a1e7c11 --json | jq -r '[.at, .what, .said] | @tsv'")]
+    Explain(operate::explain::Arguments),
     /// See and set when a project's conversations close: its time zone, midnight, idle time.
     #[command(subcommand)]
     Projects(operate::projects::Command),
@@ -125,6 +142,9 @@ enum Command {
                             conversationd export --format csv --out - | head"
     )]
     Export(operate::export::Arguments),
+    /// Links between conversations and customer records.
+    #[command(subcommand)]
+    Crm(operate::crm::Command),
     /// Put legal holds on, and take them off: what they cover is neither erased nor purged.
     #[command(subcommand)]
     Hold(operate::hold::Command),
@@ -192,12 +212,14 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Publish(arguments) => {
             return operate::publish::run(&arguments, &QueueConfig::read(environment)?).await;
         }
+        Command::Lint(arguments) => return operate::lint::run(&arguments),
+        Command::Schema(arguments) => return operate::schema::run(&arguments),
         Command::Conversations(command) => return operate::conversations::run(&command, environment).await,
-        Command::Explain(arguments) => return operate::explain::run(&arguments, environment).await,
         Command::Ask(arguments) => return operate::ask::run(&arguments, &AskConfig::read(environment)?).await,
         Command::Stats(arguments) => {
             return operate::stats::run(&arguments, &DatabaseConfig::read(environment)?).await;
         }
+        Command::Explain(arguments) => return operate::explain::run(&arguments, environment).await,
         Command::Projects(command) => return operate::projects::run(&command, environment).await,
         Command::Dlq(command) => return operate::dlq::run(&command, environment).await,
         Command::Outbox(command) => return operate::outbox::run(&command, environment).await,
@@ -211,6 +233,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Export(arguments) => {
             return operate::export::run(&arguments, &DatabaseConfig::read(environment)?).await;
         }
+        Command::Crm(command) => return operate::crm::run(&command, environment).await,
         Command::Hold(command) => return operate::hold::run(&command, &DatabaseConfig::read(environment)?).await,
         Command::Erase(arguments) => return operate::erase::run(&arguments, environment).await,
         Command::Doctor(arguments) => return operate::doctor::run(&arguments, environment).await,

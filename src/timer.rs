@@ -11,7 +11,7 @@ use std::{
 use futures_util::future::join_all;
 use tokio::{
     sync::Mutex,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -25,12 +25,16 @@ use crate::{
     queue::{Command, Inbox, fifo_id},
 };
 
-/// Due conversations taken from one shard at one tick: bounds what a midnight can pour into the queue.
+/// Due conversations taken from one shard at one step: bounds what a midnight can pour into the queue.
 const PER_SHARD: usize = 200;
 
 /// Commands sent once whose conversations are due still: past it the timer waits until the daemons have come to some, so
-/// that a hundred thousand conversations of one midnight do not stand in the queue before the messages of everyone else.
-pub const OUTSTANDING: usize = 1_000;
+/// that a hundred thousand conversations of one midnight do not stand in the queue before the messages of everyone else, nor
+/// fill what one replica may hold (500 by default).
+pub const OUTSTANDING: usize = 200;
+
+/// The next step comes this soon while there is something to send: at most 200 closes a second.
+const BUSY_PERIOD: Duration = Duration::from_secs(1);
 
 /// Due conversations of one shard whose command was sent, and that the timer looks past to find others: those that cannot
 /// be closed must not hide those that can.
@@ -67,18 +71,23 @@ impl Timer {
         Self { hot, inbox, clock, counters, sent: Mutex::default() }
     }
 
-    /// Runs until `stop`, once every `period`.
+    /// Runs until `stop`, a step every `period`, and sooner while there is something to send.
     pub async fn run(&self, period: Duration, stop: CancellationToken) {
-        let mut ticks = interval(period);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut next = Duration::ZERO;
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                _ = ticks.tick() => if let Err(failure) = self.run_once().await {
-                    warn!(error = %failure, "the timer could not read what is due; it tries again at the next tick");
-                },
+                () = sleep(next) => {}
             }
+            next = match self.run_once().await {
+                Ok(0) => period,
+                Ok(_) => period.min(BUSY_PERIOD),
+                Err(failure) => {
+                    warn!(error = %failure, "the timer could not read what is due; it tries again at its next step");
+                    period
+                }
+            };
         }
     }
 
@@ -108,7 +117,7 @@ impl Timer {
                 if done {
                     sent += 1;
                 } else {
-                    self.sent.lock().await.remove(head); // at the next tick again
+                    self.sent.lock().await.remove(head); // at the next step again
                 }
             }
         }

@@ -234,6 +234,7 @@ async fn conversations_are_listed_newest_close_first() {
                 closed_at: noon(),
                 reason: CloseReason::Idle,
                 resolution: None,
+                opened_received_at: noon(),
             });
             house.write(&record, &[message(number)], false, Some(&day(number.into()))).await.expect("close");
         }

@@ -14,7 +14,7 @@ use model::{
 const SHORT_RUN: u64 = 400;
 
 /// What a good search must have seen at least once.
-const SOMETIMES: [&str; 16] = [
+const SOMETIMES: [&str; 20] = [
     "a call landed after its caller gave up",
     "a caller slept through its lease",
     "a closer waited for another",
@@ -28,9 +28,13 @@ const SOMETIMES: [&str; 16] = [
     "a replica was killed",
     "a replica was stopped gracefully",
     "a transaction had ended before its commit",
+    "a variable was set",
+    "a window was given, or a person took over",
+    "a conversation was updated",
     "an answer was lost",
     "an archived conversation was amended",
     "one entry of a batch failed alone",
+    "somebody rated",
 ];
 
 fn number(variable: &str) -> Option<u64> {

@@ -22,6 +22,7 @@ use futures_util::FutureExt;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
+pub use outcome::reply_schema;
 pub use permits::Permits;
 pub use summariser::{Endpoint, Summariser};
 

@@ -36,6 +36,27 @@ impl Status {
     }
 }
 
+/// The schema of a reply to any of these requests.
+pub fn reply_schema(requests: &[&str]) -> Map<String, Value> {
+    let statuses = [Status::Ok, Status::Empty, Status::NotFound, Status::Rejected, Status::Expired, Status::Error]
+        .map(Status::as_str);
+    let names: Vec<String> = requests.iter().map(|name| reply_name(name)).collect();
+    let properties = json!({
+        "event_type": {"enum": names},
+        "correlation_id": {"type": "string", "description": "The request's, if that is at most 64 printable characters."},
+        "status": {"enum": statuses},
+        "reason": {"type": "string", "description": "Why there is less than asked for."},
+        "data": {"type": ["object", "null"], "description": "The answer."},
+    });
+    let required = json!(["event_type", "status", "data"]);
+    let schema = [("type", "object".into()), ("properties", properties), ("required", required)];
+    schema.into_iter().map(|(word, value)| (word.to_owned(), value)).collect()
+}
+
+fn reply_name(request: &str) -> String {
+    format!("{request}.reply")
+}
+
 /// Why there is no answer. What it says quotes nothing of the question.
 #[derive(Debug, Error)]
 pub(super) enum Unanswered {
@@ -125,7 +146,7 @@ impl Outcome {
 
     fn envelope(&self, request: &Request) -> String {
         let mut envelope = Map::new();
-        envelope.insert("event_type".to_owned(), format!("{}.reply", request.name()).into());
+        envelope.insert("event_type".to_owned(), reply_name(request.name()).into());
         if let Some(id) = &request.correlation_id {
             envelope.insert("correlation_id".to_owned(), id.as_str().into());
         }

@@ -24,10 +24,9 @@ impl Asking<'_> {
         state_type: Option<&str>,
         key: Option<&str>,
     ) -> Result<Value, Unanswered> {
-        let record = head.conversation.record();
         let variables = self.hot.variables(&head.thread.key()).await?;
         let live = variables.iter().filter(|variable| {
-            variable.is_live(record, self.event.received_at)
+            variable.is_live(head.conversation.record(), self.event.received_at)
                 && state_type.is_none_or(|wanted| variable.state_type == wanted)
                 && key.is_none_or(|wanted| variable.key == wanted)
         });

@@ -79,7 +79,11 @@ impl App {
         let answers = Arc::new(answers::of(config, clients.sqs.control.clone(), readers, &counters, &clock));
         let pipeline = |inbox: Arc<Inbox>| Pipeline {
             hot: Hot::over(store.clone(), config.linger),
-            archive: Arc::new(Guarded::by(breaker.clone(), Arc::new(archive.clone()))),
+            archive: Arc::new(Guarded::by(
+                breaker.clone(),
+                Arc::new(archive.clone()),
+                config.database.connections as usize,
+            )),
             inbox,
             leases: Arc::new(Leases::new(config.visibility, config.longest_lease, clock.clone())),
             policy: config.policy,
@@ -102,10 +106,10 @@ impl App {
             None => None,
         };
         Ok(Self {
-            relay,
             consumer: Consumer::new(Arc::new(pipeline(inbox.clone())), config.limits, instance)
                 .parking(config.park.clone()),
             requests,
+            relay,
             timer: Timer::new(store, inbox, clock.clone(), counters.clone()),
             archive,
             observers: Observers::of(config, instance, counters.clone(), breaker, clock),

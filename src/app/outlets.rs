@@ -11,7 +11,7 @@ use crate::{
     config::{DatabaseConfig, SinkConfig, SinksConfig, Target},
     counters::Counters,
     hot::HotStore,
-    outbox::{Order, Outbox, Registration, Schedule},
+    outbox::{Order, Outbox, Rate, Registration, Schedule},
     queue::Queue,
     relay::{Outlet, Relay},
     sink::{self, Http, Shared},
@@ -89,5 +89,6 @@ fn outlet(config: &SinkConfig, sink: Arc<dyn sink::Sink>) -> Outlet {
         concurrency: config.concurrency,
         park: config.park,
         timeout: config.timeout,
+        rate: config.rate.map(|rate| Rate { per_window: rate.per_ten_seconds, per_day: rate.per_day }),
     }
 }

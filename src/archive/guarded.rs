@@ -1,32 +1,43 @@
 //! The archive behind its breaker: while PostgreSQL is away, what needs it is told at once, and nothing else waits.
+//!
+//! And behind a queue of its own: a thousand closes of one midnight wait for their turn at a connection here, for as long as
+//! their leases are held. To wait is no failure; a database that does not answer is.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{info, warn};
 
 use super::{Archive, ArchiveError, Summary, Transaction};
 use crate::{
     breaker::Breaker,
-    domain::{Changes, Classification, Close, EventId, Message, Rating, Record, Thread, Variable},
+    domain::{
+        Changes, Classification, Close, ConversationId, CrmLink, EventId, Message, Rating, Record, Thread, Variable,
+    },
 };
 
 /// An archive with a breaker.
 pub struct Guarded {
     inner: Arc<dyn Archive>,
     breaker: Arc<Breaker>,
+    turns: Arc<Semaphore>,
 }
 
 impl Guarded {
-    /// Puts `breaker` before `inner`.
-    pub fn by(breaker: Arc<Breaker>, inner: Arc<dyn Archive>) -> Self {
-        Self { inner, breaker }
+    /// Puts `breaker` before `inner`, which is used by `at_once` at a time.
+    pub fn by(breaker: Arc<Breaker>, inner: Arc<dyn Archive>, at_once: usize) -> Self {
+        Self { inner, breaker, turns: Arc::new(Semaphore::new(at_once)) }
     }
 
-    fn admit(&self) -> Result<(), ArchiveError> {
+    /// Waits for a turn, and asks the breaker only then: what it said before is old by now.
+    async fn admit(&self) -> Result<OwnedSemaphorePermit, ArchiveError> {
+        let unavailable = |why: &str| ArchiveError::Unavailable(why.into());
+        let turn = self.turns.clone().acquire_owned().await.map_err(|_| unavailable("it is closed"))?;
         let left_alone = "it failed several times in a row and is left alone for a while";
-        self.breaker.admit().map_err(|_| ArchiveError::Unavailable(left_alone.into()))
+        self.breaker.admit().map_err(|_| unavailable(left_alone))?;
+        Ok(turn)
     }
 }
 
@@ -50,14 +61,19 @@ pub(super) fn told<T>(breaker: &Breaker, outcome: Result<T, ArchiveError>) -> Re
 #[async_trait]
 impl Archive for Guarded {
     async fn begin(&self) -> Result<Box<dyn Transaction>, ArchiveError> {
-        self.admit()?;
+        let turn = self.admit().await?;
         let begun = told(&self.breaker, self.inner.begin().await)?;
-        Ok(Box::new(GuardedTransaction { inner: begun, breaker: self.breaker.clone() }))
+        Ok(Box::new(GuardedTransaction { inner: begun, breaker: self.breaker.clone(), turn }))
     }
 
     async fn rate_alone(&self, thread: &Thread, rating: &Rating) -> Result<(), ArchiveError> {
-        self.admit()?;
+        let _turn = self.admit().await?;
         told(&self.breaker, self.inner.rate_alone(thread, rating).await)
+    }
+
+    async fn link(&self, thread: &Thread, conversation: ConversationId, link: &CrmLink) -> Result<(), ArchiveError> {
+        let _turn = self.admit().await?;
+        told(&self.breaker, self.inner.link(thread, conversation, link).await)
     }
 
     async fn request_erasure(
@@ -67,7 +83,7 @@ impl Archive for Guarded {
         event_id: EventId,
         received_at: DateTime<Utc>,
     ) -> Result<(), ArchiveError> {
-        self.admit()?;
+        let _turn = self.admit().await?;
         told(&self.breaker, self.inner.request_erasure(project, contact, event_id, received_at).await)
     }
 }
@@ -75,6 +91,7 @@ impl Archive for Guarded {
 struct GuardedTransaction {
     inner: Box<dyn Transaction>,
     breaker: Arc<Breaker>,
+    turn: OwnedSemaphorePermit,
 }
 
 #[async_trait]
@@ -109,7 +126,7 @@ impl Transaction for GuardedTransaction {
     }
 
     async fn finish(self: Box<Self>, record: &Record, close: Option<&Close>) -> Result<Summary, ArchiveError> {
-        let Self { inner, breaker } = *self;
+        let Self { inner, breaker, turn: _turn } = *self;
         told(&breaker, inner.finish(record, close).await)
     }
 }

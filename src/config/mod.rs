@@ -3,6 +3,7 @@
 //! All faults are reported at once, each with the variable it is about; no value is repeated, it may be a secret.
 
 mod answers;
+mod database;
 mod metrics;
 mod reader;
 mod receipt;
@@ -14,6 +15,7 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 use crate::{consumer::Limits, domain::Policy, event::Kind};
 
 pub use answers::{AnswerConfig, AskConfig, EndpointConfig};
+pub use database::DatabaseConfig;
 pub use metrics::{HealthConfig, MetricsConfig, PushConfig};
 use reader::Reader;
 pub use reader::{Fault, Faults, Secret};
@@ -21,7 +23,7 @@ pub use receipt::ReceiptConfig;
 use settings::*;
 pub use settings::{SETTINGS, Setting};
 pub use sinks::{
-    AlertRules, ClassifierTarget, DatalakeNames, EgressConfig, Protocol, QueueShape, SecretRef, SinkConfig,
+    AlertRules, ClassifierTarget, DatalakeNames, EgressConfig, Protocol, QueueShape, RateConfig, SecretRef, SinkConfig,
     SinksConfig, Target,
 };
 
@@ -43,21 +45,6 @@ pub struct LogConfig {
     pub filter: String,
     /// Where errors are reported.
     pub sentry_dsn: Option<Secret>,
-}
-
-/// Where the archive is.
-#[derive(Clone, Debug)]
-pub struct DatabaseConfig {
-    /// PostgreSQL URL.
-    pub url: Secret,
-    /// Schema of the tables, unless the database's own default.
-    pub schema: Option<String>,
-    /// Pool size.
-    pub connections: u32,
-    /// Pool size of those who only read.
-    pub read_connections: u32,
-    /// A replica, to read statistics from.
-    pub replica: Option<Secret>,
 }
 
 /// A queue, for commands that need no more.
@@ -115,10 +102,10 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// Where the daemon writes how it is.
     pub health_file: Option<PathBuf>,
-    /// Outside systems that are told what happens; none without a file.
-    pub sinks: Option<SinksConfig>,
     /// How requests are answered.
     pub answers: AnswerConfig,
+    /// Outside systems that are told what happens; none without a file.
+    pub sinks: Option<SinksConfig>,
 }
 
 /// SQS keeps a message for at most this long, in the queue and in the dead-letter queue each.
@@ -224,42 +211,6 @@ impl TableConfig {
     }
 }
 
-impl DatabaseConfig {
-    /// Reads where the archive is.
-    ///
-    /// # Errors
-    /// All faults at once.
-    pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
-        let mut reader = Reader { get, faults: Vec::new() };
-        let database = Self::read_with(&mut reader);
-        reader.end(database)
-    }
-
-    fn read_with(reader: &mut Reader<'_>) -> Self {
-        let url = reader.required(DATABASE_URL);
-        let replica = reader.optional(READ_REPLICA);
-        for (setting, url) in [(DATABASE_URL, Some(&url)), (READ_REPLICA, replica.as_ref())] {
-            let fits =
-                |url: &String| url.is_empty() || url.starts_with("postgres://") || url.starts_with("postgresql://");
-            if !url.is_none_or(fits) {
-                reader.fault(setting, "must be a PostgreSQL URL: postgres://user:password@host/database".into());
-            }
-        }
-        let schema = reader.optional(DATABASE_SCHEMA);
-        let plain = |name: &String| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-        if schema.as_ref().is_some_and(|name| !plain(name) || name.len() > 63) {
-            reader.fault(DATABASE_SCHEMA, "must be lower-case letters, digits and underscores, at most 63".into());
-        }
-        Self {
-            url: Secret(url),
-            schema,
-            connections: reader.number(DATABASE_CONNECTIONS, 2, 1000),
-            read_connections: reader.number(READ_CONNECTIONS, 1, 1000),
-            replica: replica.map(Secret),
-        }
-    }
-}
-
 impl Config {
     /// Reads everything.
     ///
@@ -301,8 +252,8 @@ impl Config {
             delete_linger: Duration::from_millis(reader.number(DELETE_LINGER, 0, 1000)),
             metrics: MetricsConfig::read_with(&mut reader),
             health_file: reader.optional(HEALTH_FILE).map(PathBuf::from),
-            sinks: SinksConfig::read_with(&mut reader),
             answers: AnswerConfig::read(&mut reader),
+            sinks: SinksConfig::read_with(&mut reader),
         };
         config.cross_check(&mut reader);
         reader.end(config)

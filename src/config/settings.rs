@@ -67,7 +67,6 @@ settings! {
     OTLP_INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL", "milliseconds", "60000", "how often metrics are pushed";
     SERVICE_NAME = "OTEL_SERVICE_NAME", "", "conversationd", "who pushes, as its metrics say";
     RESOURCE = "OTEL_RESOURCE_ATTRIBUTES", "", "none", "more about who pushes: name=value,name=value";
-    SINKS_FILE = "CONVERSATIOND_SINKS_FILE", "", "off", "TOML file of the outside systems that are told what happens; infra/sinks.example.toml shows all of it";
     REPLY_QUEUES = "CONVERSATIOND_REPLY_QUEUES", "", "none", "queues that replies may be sent to, separated by commas: names beside the inbound queue, URLs, or the beginning of names and *";
     REPLY_BYTES = "CONVERSATIOND_REPLY_BYTES", "bytes", "262144", "size of a reply; what would be larger is cut to whole messages";
     REQUEST_QUEUE_URL = "SQS_CONVERSATION_REQUEST_QUEUE_URL", "", "off", "URL of a queue of requests that need no order, standard or FIFO";
@@ -79,4 +78,5 @@ settings! {
     SUMMARY_KEY = "CONVERSATIOND_SUMMARY_KEY", "", "none", "its key (secret)";
     SUMMARY_MODEL = "CONVERSATIOND_SUMMARY_MODEL", "", "none", "its model";
     SUMMARY_SECONDS = "CONVERSATIOND_SUMMARY_SECONDS", "seconds", "8", "how long it may take, within the answer's time; then the summary stays the previous one";
+    SINKS_FILE = "CONVERSATIOND_SINKS_FILE", "", "off", "TOML file of the outside systems that are told what happens; infra/sinks.example.toml shows all of it";
 }

@@ -94,6 +94,9 @@ pub struct Stretch {
     /// How it ended, if anybody said so: 0 to 4.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution: Option<u8>,
+    /// When the queue took the event that opened it; what was queued before speaks of none that is still remembered.
+    #[serde(default)]
+    pub opened_received_at: DateTime<Utc>,
 }
 
 impl Stretch {
@@ -116,6 +119,7 @@ impl Stretch {
             closed_at: end.at,
             reason: end.reason,
             resolution: end.resolution,
+            opened_received_at: at,
         }
     }
 }
@@ -391,6 +395,7 @@ impl Closed {
             closed_at: self.close.at,
             reason: self.close.reason,
             resolution: self.close.resolution,
+            opened_received_at: self.record.opened_received_at,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod classification;
 mod conversation;
+mod crm_link;
 mod details;
 mod ids;
 mod message;
@@ -18,6 +19,7 @@ pub use classification::Classification;
 pub use conversation::{
     Close, CloseReason, Closed, Closing, Conversation, Due, DueReason, End, Head, Open, Opening, Record, Stretch,
 };
+pub use crm_link::CrmLink;
 pub use details::{Changes, Details, TooMuch, Window};
 pub use ids::{ConversationId, EventId, Place, Sequence, Thread, ThreadKey};
 pub use message::{Attachment, Direction, Message, SenderType, Spot, Tokens};

@@ -69,7 +69,8 @@ mod tests {
         };
         let closed = |n| {
             let id = ConversationId(Uuid::from_u128(n));
-            Some(Stretch { id, opened_at: at(0), closed_at: at(0), reason: CloseReason::Idle, resolution: None })
+            let (opened_at, closed_at, reason) = (at(0), at(0), CloseReason::Idle);
+            Some(Stretch { id, opened_at, closed_at, reason, resolution: None, opened_received_at: at(0) })
         };
         let (mine, next) = (record(1, closed(0)), record(2, closed(1)));
         let set = Variable {

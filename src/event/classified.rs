@@ -1,12 +1,13 @@
 //! `conversation.classified`: somebody read a closed conversation, and says how it ended. The classifier sends it into the
 //! thread's group; so may a publisher.
 
-use serde_json::Map;
+use serde_json::{Map, json};
 
 use crate::domain::{Classification, ConversationId, EventId, Thread, ThreadKey};
 
 use super::fields::{Fields, is_blank, required};
 use super::rejection::{Code, Rejection};
+use super::shape::{Form, Shape};
 use super::{conversation_close::resolution, thread};
 
 /// The event's name on the wire.
@@ -44,6 +45,22 @@ pub(super) fn read(data: &mut Fields) -> Result<Classification, Rejection> {
     })
 }
 
+/// What `read` reads.
+pub(super) fn shape() -> Shape {
+    let digit = json!({"type": "string", "pattern": r"^\s*(-0+|\+?0*[0-3])\s*$"});
+    let resolution = json!({"anyOf": [{"enum": [0, 1, 2, 3]}, digit]});
+    let topic = || Form::text().but(json!({ "maxLength": Classification::TOPIC }));
+    Shape::default()
+        .in_thread()
+        .must("classified_conversation_id", Form::uuid().says("The conversation that is meant, as a UUID."))
+        .must(
+            "resolution",
+            Form::any().but(resolution).says("0 resolved, 1 unresolved, 2 in progress, 3 unclassified."),
+        )
+        .may("topic", topic().says("What it was about; one that stands already stays."))
+        .may("subtopic", topic().says("What it was about, more closely."))
+}
+
 /// The event's id: a conversation is classified once, whoever says so.
 pub(super) fn id(thread: &ThreadKey, classification: &Classification) -> EventId {
     EventId::derive(thread, NAME, &classification.conversation.to_string())
@@ -62,7 +79,7 @@ fn topic(data: &mut Fields, field: &'static str) -> Result<Option<String>, Rejec
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::Value;
     use uuid::Uuid;
 
     use super::*;

@@ -1,11 +1,12 @@
 //! `conversation.close`: a publisher or an operator wants the conversation closed.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::domain::{ConversationId, Thread};
 
 use super::fields::{Fields, is_blank};
 use super::rejection::{Code, Rejection};
+use super::shape::{Form, Shape, blank};
 use super::{ConversationClose, thread};
 
 /// The event's name on the wire.
@@ -47,6 +48,29 @@ pub(super) fn read(data: &mut Fields) -> Result<ConversationClose, Rejection> {
         subtopic: words(data, "subtopic")?,
         conversation_id: data.uuid("close_conversation_id")?.map(ConversationId),
     })
+}
+
+/// What `read` reads.
+pub(super) fn shape() -> Shape {
+    let digit = json!({"type": "string", "pattern": r"^\s*(-0+|\+?0*[0-4])\s*$"});
+    let resolution = json!({"anyOf": [{"enum": [null, 0, 1, 2, 3, 4]}, digit, blank()]});
+    let meant = "The one conversation that is meant, as a UUID; absent: whichever is open.";
+    Shape::default()
+        .in_thread()
+        .may(
+            "resolution",
+            Form::any()
+                .but(resolution)
+                .says("0 resolved, 1 unresolved, 2 in progress, 3 unclassified, 4 has chat room."),
+        )
+        .may("reason", words_form().says("Why."))
+        .may("topic", words_form().says("What it was about."))
+        .may("subtopic", words_form().says("What it was about, more closely."))
+        .may("close_conversation_id", Form::uuid().says(meant))
+}
+
+fn words_form() -> Form {
+    Form::text().but(json!({ "maxLength": WORDS_LIMIT }))
 }
 
 /// A number, or its digit in a string.

@@ -7,6 +7,7 @@ use crate::domain::{ConversationId, EventId, Thread, ThreadKey};
 
 use super::fields::{Fields, required};
 use super::rejection::{Code, Rejection};
+use super::shape::{Form, Shape};
 use super::{Due, thread};
 
 /// The event's name on the wire.
@@ -31,6 +32,14 @@ pub(super) fn read(data: &mut Fields) -> Result<Due, Rejection> {
         Ok(due_at) => Ok(Due { conversation_id: ConversationId(conversation_id), due_at: due_at.to_utc() }),
         Err(_) => Err(Rejection::field(Code::WrongType, "due_at", "must be an RFC 3339 time")),
     }
+}
+
+/// What `read` reads.
+pub(super) fn shape() -> Shape {
+    Shape::default()
+        .in_thread()
+        .must("due_conversation_id", Form::uuid().says("The conversation that is meant, as a UUID."))
+        .must("due_at", Form::label().says("The due time that the timer saw, as RFC 3339."))
 }
 
 /// The command's id: the conversation and the time are all there is to it, whoever sent it.

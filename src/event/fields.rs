@@ -33,8 +33,15 @@ impl Fields {
         Self(object)
     }
 
+    /// The object itself, as far as it is not read yet.
+    pub(super) fn object_itself(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
     /// Whether the field has a value.
     pub(super) fn has(&self, field: &'static str) -> bool {
+        #[cfg(test)]
+        asked::note(field);
         match self.0.get(key(field)) {
             None | Some(Value::Null) => false,
             Some(Value::String(text)) => !is_blank(text),
@@ -44,6 +51,8 @@ impl Fields {
 
     /// The field as it came.
     pub(super) fn take(&mut self, field: &'static str) -> Option<Value> {
+        #[cfg(test)]
+        asked::note(field);
         self.0.remove(key(field)).filter(|value| !value.is_null())
     }
 
@@ -192,6 +201,25 @@ fn not_a_string(field: &'static str) -> Rejection {
 
 fn key(field: &'static str) -> &'static str {
     field.rsplit_once('.').map_or(field, |(_, key)| key)
+}
+
+/// Which fields the decoder asks for: the contract's declarations must name the same.
+#[cfg(test)]
+pub(super) mod asked {
+    use std::{cell::RefCell, collections::BTreeSet};
+
+    thread_local!(static ASKED: RefCell<BTreeSet<&'static str>> = const { RefCell::new(BTreeSet::new()) });
+
+    pub(super) fn note(field: &'static str) {
+        ASKED.with_borrow_mut(|asked| asked.insert(field));
+    }
+
+    /// The fields that `work` asks for.
+    pub(in crate::event) fn during(work: impl FnOnce()) -> BTreeSet<&'static str> {
+        ASKED.take();
+        work();
+        ASKED.take()
+    }
 }
 
 #[cfg(test)]

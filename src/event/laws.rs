@@ -10,7 +10,7 @@ use crate::domain::{ConversationId, Thread};
 
 const CANARY: &str = "canary5511999990000";
 
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 21] = [
     "message.received",
     "message.sent",
     "conversation.save_message",
@@ -26,6 +26,8 @@ const NAMES: [&str; 19] = [
     "state.delete",
     "project.updated",
     "contact.erase",
+    "crm.linked",
+    "crm.contact_updated",
     "conversation.classified",
     "get_context",
     "canary5511999990000",
@@ -33,7 +35,7 @@ const NAMES: [&str; 19] = [
 ];
 
 /// Every field the decoder reads, by its path.
-const PATHS: [&str; 74] = [
+const PATHS: [&str; 78] = [
     "/Type",
     "/Message",
     "/MessageAttributes",
@@ -107,6 +109,10 @@ const PATHS: [&str; 74] = [
     "/data/close_policy",
     "/data/close_policy/idle_seconds",
     "/data/close_policy/close_at_midnight",
+    "/data/crm",
+    "/data/crm_id",
+    "/data/prospect_data",
+    "/data/properties",
     "/canary",
 ];
 
@@ -116,6 +122,7 @@ fn sound(name: &str) -> Value {
         "project_uuid": "p", "contact_urn": "c", "channel_uuid": "ch", "session_id": "s",
         "value": 5, "title": "t", "state_type": "t", "state_key": "k", "state_value": 0, "timezone": "UTC", "close_policy": {},
         "resolution": 1, "classified_conversation_id": "6f0c63a4-5d53-4c5e-9d0a-0d5b6a1e7c11",
+        "crm": "c", "crm_id": "i", "prospect_data": {"a": "b"}, "properties": {"a": "b"},
         "due_conversation_id": "6f0c63a4-5d53-4c5e-9d0a-0d5b6a1e7c11", "due_at": "2026-03-01T12:00:00Z",
         "message": {"text": "hi", "source": "incoming"},
     }})
@@ -191,6 +198,7 @@ fn strings_of(event: &Event) -> Value {
         ]),
         Kind::ConversationClassified(said) => json!([said.topic, said.subtopic]),
         Kind::SetVariable(set) => json!([set.state_type, set.key, set.value]),
+        Kind::CrmLinked(link) => json!([link.crm, link.crm_id, link.prospect]),
         Kind::ProjectUpdated(_) | Kind::ContactErase | Kind::Due(_) | Kind::Request(_) => Value::Null,
     };
     json!([event.thread, event.group_id, kind])
@@ -315,7 +323,7 @@ fn a_canary_in_any_one_field_does_not_show() {
 
 #[test]
 fn every_handled_name_is_sound_as_the_laws_take_it() {
-    for name in &NAMES[..16] {
+    for name in &NAMES[..18] {
         assert!(decode_body(&sound(name).to_string()).is_ok(), "{name}");
     }
 }

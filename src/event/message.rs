@@ -10,6 +10,7 @@ use super::fields::{Fields, ID_LIMIT, required};
 use super::identity::Identity;
 use super::name::Name;
 use super::rejection::{Code, Rejection};
+use super::shape::{Form, Shape};
 use super::time;
 
 /// Reads a message. A time that is missing or unreadable is the queue's time, which is the same on every redelivery.
@@ -58,6 +59,40 @@ pub(super) fn read(
         attachments: message.list("message.attachments")?,
         metadata: message.metadata("message.metadata")?,
     })
+}
+
+/// What `read` reads, `source` being required or not.
+pub(super) fn shape(source_is_needed: bool) -> Shape {
+    let source = Form::one_of(&["incoming", "outgoing", "system"])
+        .says("Who spoke. Absent: incoming for `message.received`, outgoing for `message.sent`.");
+    let created_at = "When it was written: ISO 8601 with an offset, or a number of seconds or milliseconds since 1970. Without \
+                      an offset it is taken as UTC; missing or unreadable, the queue's time stands in.";
+    let mut message = identified(Shape::default())
+        .may("text", Form::text().says("What was said. Empty without attachments is kept, and marked empty."))
+        .may("source", source)
+        .may("created_at", Form::time().says(created_at))
+        .may("contact_name", Form::label().says("The contact's name."))
+        .may("content_type", Form::label().says("The kind of content, such as text or image."))
+        .may("sender_type", Form::one_of(&["USER", "AGENT", "SYSTEM"]).says("What kind of sender it was."))
+        .may("sender_id", Form::id(ID_LIMIT).says("The sender."))
+        .may("agent_id", Form::id(ID_LIMIT).says("The agent, a person or a program."))
+        .may("model_used", Form::label().says("The model that wrote it."))
+        .may("tokens_used", Form::count().says("The tokens that writing it took."))
+        .may("sentiment", Form::label())
+        .may("intent", Form::label())
+        .may("entities", Form::list().says("What was recognised in it."))
+        .may("attachments", Form::list().says("What came with it: any JSON, usually objects with a `url`."))
+        .may("metadata", Form::metadata().says("Whatever else is to be kept with it."));
+    if source_is_needed {
+        message = message.one_at_least(&["source"]);
+    }
+    Shape::default().in_thread().must("message", Form::object(message))
+}
+
+/// The message's own id, under either name.
+pub(super) fn identified(message: Shape) -> Shape {
+    let id = "The message's own id. It identifies the event when there is no correlation_id.";
+    message.may("id", Form::id(ID_LIMIT).says(id)).alias("message_id", "id", Form::id(ID_LIMIT))
 }
 
 fn direction(message: &mut Fields) -> Result<Option<Direction>, Rejection> {

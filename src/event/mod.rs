@@ -3,7 +3,9 @@
 //! Knows every accepted form and alias of the wire contract; knows nothing of what is stored.
 
 pub mod classified;
+pub mod contract;
 pub mod conversation_close;
+mod crm;
 pub mod due;
 mod envelope;
 mod fields;
@@ -15,11 +17,14 @@ mod label;
 mod laws;
 mod message;
 mod name;
+mod oddity;
 pub mod project;
 mod rating;
 mod rejection;
 pub mod request;
+mod request_shape;
 pub mod session;
+mod shape;
 mod state;
 #[cfg(test)]
 mod testing;
@@ -34,13 +39,15 @@ use std::{collections::BTreeMap, time::Duration};
 use chrono::{DateTime, Utc};
 
 use crate::domain::{
-    Changes, Classification, ConversationId, EventId, Message, ProjectSettings, Rating, Sequence, Thread, Window,
+    Changes, Classification, ConversationId, CrmLink, EventId, Message, ProjectSettings, Rating, Sequence, Thread,
+    Window,
 };
 
 use envelope::Envelope;
 use identity::Identity;
 pub use label::Label;
 use name::Name;
+pub use oddity::{Odd, Oddity, oddities};
 pub use rejection::{Code, Rejection};
 pub use request::{Question, Request};
 pub use trace::{TraceId, trace_id};
@@ -92,7 +99,7 @@ pub enum Kind {
     ConversationClose(ConversationClose),
     /// `conversation.window`.
     ConversationWindow(Box<ConversationWindow>),
-    /// `conversation.update`.
+    /// `conversation.update`; also `crm.contact_updated`, which says the same of the customer.
     ConversationUpdate(Box<Changes>),
     /// `conversation.classified`.
     ConversationClassified(Box<Classification>),
@@ -102,6 +109,8 @@ pub enum Kind {
     ProjectUpdated(ProjectSettings),
     /// `contact.erase`.
     ContactErase,
+    /// `crm.linked`.
+    CrmLinked(Box<CrmLink>),
     /// `due`: the timer's own command.
     Due(Due),
     /// Somebody asks.
@@ -242,6 +251,14 @@ pub fn decode(raw: &Raw<'_>) -> Result<Event, Rejection> {
             (identity.of(project::NAME, None), Kind::ProjectUpdated(settings))
         }
         Name::ContactErase => (identity.of(CONTACT_ERASE, None), Kind::ContactErase),
+        Name::CrmLinked => {
+            let link = crm::read_linked(&mut envelope.data, raw)?;
+            (identity.of(crm::LINKED, None), Kind::CrmLinked(Box::new(link)))
+        }
+        Name::CrmContactUpdated => {
+            let changes = crm::read_updated(&mut envelope.data, raw)?;
+            (identity.of(crm::UPDATED, None), Kind::ConversationUpdate(Box::new(changes)))
+        }
         Name::Due => {
             let due = due::read(&mut envelope.data)?;
             (due::id(&key, &due), Kind::Due(due))

@@ -1,17 +1,24 @@
 //! `project.updated`: when a project's conversations close.
 
-use serde_json::{Map, Value};
+use std::ops::RangeInclusive;
+
+use serde_json::{Map, Value, json};
 
 use crate::domain::ProjectSettings;
 
 use super::fields::{Fields, required};
 use super::rejection::{Code, Rejection};
+use super::shape::{Form, Shape, given};
 use super::thread;
 
 /// The event's name on the wire.
 pub(super) const NAME: &str = "project.updated";
 
 const DAY: u64 = 86_400;
+
+const IDLE: RangeInclusive<u64> = 1..=365 * DAY;
+const MAX_AGE: RangeInclusive<u64> = 60..=365 * DAY;
+const GRACE: RangeInclusive<u64> = 0..=DAY;
 
 /// Writes the body that decodes to `settings` of `project`: operators send it into the queue.
 pub fn to_body(project: &str, settings: &ProjectSettings) -> String {
@@ -49,12 +56,33 @@ pub(super) fn read(data: &mut Fields) -> Result<ProjectSettings, Rejection> {
     let settings = ProjectSettings {
         timezone,
         close_at_midnight: policy.flag("close_policy.close_at_midnight")?,
-        idle_seconds: policy.seconds("close_policy.idle_seconds", 1..=365 * DAY)?,
-        max_age_seconds: policy.seconds("close_policy.max_age_seconds", 60..=365 * DAY)?,
-        grace_seconds: policy.seconds("close_policy.grace_seconds", 0..=DAY)?,
+        idle_seconds: policy.seconds("close_policy.idle_seconds", IDLE)?,
+        max_age_seconds: policy.seconds("close_policy.max_age_seconds", MAX_AGE)?,
+        grace_seconds: policy.seconds("close_policy.grace_seconds", GRACE)?,
     };
     let said = (settings != ProjectSettings::default()).then_some(settings);
     required(said, "timezone")
+}
+
+/// What `read` reads.
+pub(super) fn shape() -> Shape {
+    let zone = "The IANA time zone of its midnight, such as America/Sao_Paulo.";
+    let policy = Shape::default()
+        .may("close_at_midnight", Form::flag().says("Whether its conversations close at midnight."))
+        .may("idle_seconds", Form::seconds(&IDLE).says("Silence that closes a conversation."))
+        .may("max_age_seconds", Form::seconds(&MAX_AGE).says("Age at which a conversation closes, whatever is said."))
+        .may(
+            "grace_seconds",
+            Form::seconds(&GRACE).says("Silence after a session's end that closes its conversation."),
+        );
+    let fields = ["close_at_midnight", "idle_seconds", "max_age_seconds", "grace_seconds"];
+    let one_of_them = json!({"anyOf": fields.map(|field| given(&[field]))});
+    let some_policy = json!({"required": ["close_policy"], "properties": {"close_policy": {"allOf": [{"type": "object"}, one_of_them]}}});
+    Shape::default()
+        .of_project()
+        .may("timezone", Form::label().says(zone))
+        .may("close_policy", Form::object(policy).says("When its conversations close. What is absent stays as it was."))
+        .rule(json!({"anyOf": [given(&["timezone"]), some_policy]}))
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! `survey.csat`, `survey.nps`, and the scores and custom answers that travel as messages with a `key` and a `value`.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, SubsecRound as _, Utc};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::domain::{Rating, RatingKind};
 
@@ -11,13 +13,20 @@ use super::fields::{Fields, ID_LIMIT, LABEL_LIMIT, is_blank, required};
 use super::identity::Identity;
 use super::name::Name;
 use super::rejection::{Code, Rejection};
-use super::time;
+use super::shape::{Form, Shape};
+use super::{message, time};
 
 /// The publishers' key of a CSAT score.
 const CSAT: &str = "weni_csat";
 
 /// The publishers' key of an NPS score.
 const NPS: &str = "weni_nps";
+
+/// CSAT scores.
+pub(super) const CSAT_SCORES: RangeInclusive<u8> = 1..=5;
+
+/// NPS scores.
+pub(super) const NPS_SCORES: RangeInclusive<u8> = 0..=10;
 
 /// Reads a rating in any of its forms. The message it travels as is none: its text, if there is any, is the comment.
 ///
@@ -41,8 +50,8 @@ pub(super) fn read(
     };
     let given = required(envelope.holder("value").take("value"), "value")?;
     let (value, score) = match kind {
-        RatingKind::Csat => scored(&given, 1..=5, "must be a whole number, 1 to 5")?,
-        RatingKind::Nps => scored(&given, 0..=10, "must be a whole number, 0 to 10")?,
+        RatingKind::Csat => scored(&given, CSAT_SCORES, "must be a whole number, 1 to 5")?,
+        RatingKind::Nps => scored(&given, NPS_SCORES, "must be a whole number, 0 to 10")?,
         RatingKind::Custom => (custom(given)?, None),
     };
     let mut message = envelope.data.object("message")?.map(Fields::of).unwrap_or_default();
@@ -66,17 +75,51 @@ pub(super) fn read(
     })
 }
 
+/// What `read` reads of a survey whose scores are these.
+pub(super) fn survey_shape(scores: &RangeInclusive<u8>) -> Shape {
+    shape().must("value", Form::any().but(score_form(scores)).says("The score, or its digits in a string."))
+}
+
+/// What `read` reads of a score or an answer that travels as a message, with its key and its value in the data.
+pub(super) fn scored_shape() -> Shape {
+    let keyed = |key: &str, form: Value| json!({"if": {"properties": {"key": {"const": key}}, "required": ["key"]}, "then": {"properties": {"value": form}}});
+    let value = Form::answer(LABEL_LIMIT).says("The score; for any other key, an answer of any kind.");
+    shape()
+        .must("key", Form::id(ID_LIMIT).says("`weni_csat`, `weni_nps`, or any other name: a custom answer."))
+        .must("value", value)
+        .rule(keyed(CSAT, score_form(&CSAT_SCORES)))
+        .rule(keyed(NPS, score_form(&NPS_SCORES)))
+}
+
+fn shape() -> Shape {
+    let message = message::identified(Shape::default())
+        .may("text", Form::text().says("The comment, if there is no other."))
+        .may("agent_id", Form::id(ID_LIMIT).says("The agent, if the data names none."))
+        .may("created_at", Form::time());
+    Shape::default()
+        .in_thread()
+        .may("comment", Form::text().says("What was said with it."))
+        .may("agent_id", Form::id(ID_LIMIT).says("The agent that is rated."))
+        .may("answered_at", Form::time().says("When it was given. Missing or unreadable, the queue's time stands in."))
+        .may("created_at", Form::time().says("The same, read last."))
+        .may("message", Form::object(message).says("The message that it travels as. It is not kept as one."))
+}
+
+/// A score, or its digits: read by `scored`.
+fn score_form(scores: &RangeInclusive<u8>) -> Value {
+    let digits =
+        if *scores.end() > 9 { "([0-9]|10)".to_owned() } else { format!("[{}-{}]", scores.start(), scores.end()) };
+    json!({"type": ["integer", "string"], "minimum": scores.start(), "maximum": scores.end(),
+        "pattern": format!(r"^\s*\+?0*{digits}\s*$")})
+}
+
 fn answered_at(message: &mut Fields, data: &mut Fields) -> Option<DateTime<Utc>> {
     let times = [message.take("message.created_at"), data.take("answered_at"), data.take("created_at")];
     times.iter().flatten().find_map(time::read)
 }
 
 /// A score, and its digits.
-fn scored(
-    given: &Value,
-    range: std::ops::RangeInclusive<u8>,
-    reason: &'static str,
-) -> Result<(String, Option<u8>), Rejection> {
+fn scored(given: &Value, range: RangeInclusive<u8>, reason: &'static str) -> Result<(String, Option<u8>), Rejection> {
     let number = match given {
         Value::String(text) => text.trim().parse().ok(),
         Value::Number(number) => number.as_u64(),
@@ -99,8 +142,6 @@ fn custom(given: Value) -> Result<String, Rejection> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::domain::EventId;
     use crate::event::testing::{decode_body, sent_at, thread_key};

@@ -17,7 +17,7 @@ use super::{Event, Kind, Raw, thread, time};
 const ECHO_LIMIT: usize = 64;
 
 /// Longest cursor, in bytes: those of this program are shorter.
-const CURSOR_LIMIT: usize = 1_024;
+pub(super) const CURSOR_LIMIT: usize = 1_024;
 
 /// A question and what its answer needs.
 #[derive(Clone, Debug, PartialEq)]
@@ -155,7 +155,7 @@ pub(super) enum Asked {
 }
 
 /// Requests and their names; the first is the one it is answered under.
-const NAMES: [(&str, Asked); 8] = [
+pub(super) const NAMES: [(&str, Asked); 8] = [
     ("get_context", Asked::Context),
     ("conversation.get_context", Asked::Context),
     ("get_conversation", Asked::Conversation),

@@ -6,6 +6,7 @@ use crate::domain::{EventId, Thread};
 
 use super::fields::{Fields, ID_LIMIT, required};
 use super::rejection::Rejection;
+use super::shape::{Form, Shape};
 use super::{Kind, SessionClosed, SessionOpened, thread};
 
 /// The name of a beginning on the wire.
@@ -43,6 +44,17 @@ pub(super) fn read_opened(data: &mut Fields) -> Result<SessionOpened, Rejection>
 /// No `session_id`, or one of another type or over its limit.
 pub(super) fn read_closed(data: &mut Fields) -> Result<SessionClosed, Rejection> {
     Ok(SessionClosed { session_id: session_id(data)? })
+}
+
+/// What `read_opened` reads.
+pub(super) fn opened_shape() -> Shape {
+    closed_shape().may("agent_id", Form::id(ID_LIMIT).says("The agent that serves it."))
+}
+
+/// What `read_closed` reads.
+pub(super) fn closed_shape() -> Shape {
+    let session = Form::id(ID_LIMIT).says("The platform's id of the session.");
+    Shape::default().in_thread_or_project().must("session_id", session)
 }
 
 fn session_id(data: &mut Fields) -> Result<String, Rejection> {

@@ -1,10 +1,11 @@
 //! `state.set`, `state.delete`: variables of a conversation that outlive a restart.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use super::SetVariable;
 use super::fields::{Fields, required};
 use super::rejection::Rejection;
+use super::shape::{Form, Shape};
 
 /// The name of a setting on the wire.
 pub(super) const SET: &str = "state.set";
@@ -18,8 +19,8 @@ const NAME_BYTES: usize = 256;
 /// Largest value, in bytes as JSON.
 const VALUE_BYTES: usize = 65_536;
 
-/// Longest life, in seconds: a year.
-const LONGEST_TTL: u64 = 365 * 86_400;
+/// How long a variable may live, in seconds: up to a year.
+const TTL: RangeInclusive<u64> = 1..=365 * 86_400;
 
 /// Reads `state.set`.
 ///
@@ -32,7 +33,7 @@ pub(super) fn read_set(data: &mut Fields) -> Result<SetVariable, Rejection> {
         return Err(Rejection::too_large("state_value", VALUE_BYTES));
     }
     set.value = Some(value);
-    set.ttl = data.seconds("ttl", 1..=LONGEST_TTL)?.map(Duration::from_secs);
+    set.ttl = data.seconds("ttl", TTL)?.map(Duration::from_secs);
     set.carry_over = data.flag("carry_over")?.unwrap_or(false);
     Ok(set)
 }
@@ -43,6 +44,22 @@ pub(super) fn read_set(data: &mut Fields) -> Result<SetVariable, Rejection> {
 /// No type or key, or one of another type or over its limit.
 pub(super) fn read_delete(data: &mut Fields) -> Result<SetVariable, Rejection> {
     names(data)
+}
+
+/// What `read_set` reads.
+pub(super) fn set_shape() -> Shape {
+    delete_shape()
+        .must("state_value", Form::any_within(VALUE_BYTES).says("Its value: any JSON but null."))
+        .may("ttl", Form::seconds(&TTL).says("Seconds that it lives; absent: as long as the conversation's messages."))
+        .may("carry_over", Form::flag().says("Whether the thread's next conversations have it too."))
+}
+
+/// What `read_delete` reads.
+pub(super) fn delete_shape() -> Shape {
+    Shape::default()
+        .in_thread()
+        .must("state_type", Form::id(NAME_BYTES).says("The kind of state that it belongs to."))
+        .must("state_key", Form::id(NAME_BYTES).says("Its name within the kind."))
 }
 
 fn names(data: &mut Fields) -> Result<SetVariable, Rejection> {

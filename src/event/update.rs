@@ -1,12 +1,13 @@
 //! `conversation.update`: what a publisher says of a conversation besides its messages.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::domain::Changes;
 
 use super::Raw;
-use super::fields::{Fields, ID_LIMIT, is_blank};
+use super::fields::{Fields, ID_LIMIT, LIST_LIMIT, is_blank};
 use super::rejection::{Code, Rejection};
+use super::shape::{Form, Shape, blank, given};
 
 /// The event's name on the wire.
 pub(super) const NAME: &str = "conversation.update";
@@ -49,6 +50,37 @@ pub(super) fn read(data: &mut Fields, raw: &Raw<'_>) -> Result<Changes, Rejectio
         return Err(Rejection::field(Code::MissingField, "data", reason));
     }
     Ok(changes)
+}
+
+/// What `read` reads.
+pub(super) fn shape() -> Shape {
+    let tag = json!({"type": "string", "pattern": r"\S", "maxLength": TAG_LENGTH});
+    let several = |most: usize| json!({"type": "array", "maxItems": most});
+    let tags =
+        json!({"anyOf": [{"type": "array", "items": tag, "maxItems": LIST_LIMIT, "x-max-different": TAGS}, blank()]});
+    let participants = json!({"anyOf": [several(PARTICIPANTS), blank()], "x-max-json-bytes": PARTICIPANTS_BYTES});
+    let some =
+        |field: &str| json!({"required": [field], "properties": {field: {"type": "object", "minProperties": 1}}});
+    let said = [
+        given(&["title"]),
+        given(&["tags"]),
+        given(&["participants"]),
+        some("metadata"),
+        some("customer_info"),
+        given(&["agent_id"]),
+    ];
+    Shape::default()
+        .in_thread()
+        .may("title", Form::label().but(json!({ "maxLength": TITLE_LENGTH })).says("What the conversation is about."))
+        .may("tags", Form::any().but(tags).says("All its tags; an empty list removes them. Repeated ones count once."))
+        .may("participants", Form::any().but(participants).says("All that take part; an empty list removes them."))
+        .may("metadata", Form::object_within(OBJECT_BYTES).says("Merged into what is known, key by key."))
+        .may(
+            "customer_info",
+            Form::object_within(OBJECT_BYTES).says("What is known of the contact, merged key by key."),
+        )
+        .may("agent_id", Form::id(ID_LIMIT).says("The agent that serves it."))
+        .rule(json!({ "anyOf": said }))
 }
 
 fn title(data: &mut Fields) -> Result<Option<String>, Rejection> {

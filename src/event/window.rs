@@ -6,6 +6,7 @@ use crate::domain::Window;
 
 use super::fields::{Fields, ID_LIMIT};
 use super::rejection::{Code, Rejection};
+use super::shape::{Form, Shape};
 use super::{ConversationWindow, Raw, time};
 
 /// The event's name on the wire.
@@ -34,6 +35,23 @@ pub(super) fn read(data: &mut Fields, raw: &Raw<'_>) -> Result<ConversationWindo
         taken_over_at: has_chats_room.then_some(taken_over_at),
         ticket,
     })
+}
+
+/// What `read` reads.
+pub(super) fn shape() -> Shape {
+    Shape::default()
+        .in_thread()
+        .may("external_id", Form::id(ID_LIMIT).says("The platform's id of the conversation."))
+        .alias("id", "external_id", Form::id(ID_LIMIT))
+        .may("start", Form::exact_time().says("When it began."))
+        .alias("start_date", "start", Form::exact_time())
+        .may("end", Form::exact_time().says("When it ended, or is to end. Not before its beginning."))
+        .alias("end_date", "end", Form::exact_time())
+        .may("has_chats_room", Form::flag().says("Whether a person took over; without it, a ticket says so."))
+        .may("contact_name", Form::label().says("The contact's name."))
+        .alias("name", "contact_name", Form::label())
+        .may("ticket_uuid", Form::id(ID_LIMIT).says("The ticket by which a person took over."))
+        .may("created_on", Form::exact_time().says("When a person took over."))
 }
 
 fn first<T>(

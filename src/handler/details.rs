@@ -1,14 +1,14 @@
 //! `conversation.update`: the open conversation's head takes it; of a closed one the archive does.
 
-use super::{Decision, Seen, before, going_on, last_but_one};
+use super::{Decision, Seen, amended, before, going_on, is_older};
 use crate::{
     domain::{Changes, Head, Open, Record},
     event::{Event, Rejection},
 };
 
 pub(super) fn handle(seen: &Seen, open: Option<(&Head, &Open)>, event: &Event, changes: &Changes) -> Decision {
-    if let Some(closed) = last_but_one(seen, event) {
-        return Decision::Amend(closed, Box::new(changes.clone()));
+    if is_older(seen, event) {
+        return amended(seen, event, event.received_at, changes);
     }
     match (open, before(seen)) {
         (Some((head, open)), _) => match changed(&open.record, changes) {

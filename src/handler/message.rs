@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Decision, Seen, before, going_on, last_but_one, sealed};
+use super::{Decision, Seen, before, going_on, is_older, last_but_one, sealed};
 use crate::{
     domain::{DueReason, Head, Message, Open, Policy, Stretch},
     event::Event,
@@ -44,6 +44,8 @@ fn earlier(seen: &Seen, event: &Event, message: &Message, policy: &Policy) -> Op
         // queued before the present conversation opened: an earlier one has it already, or should have had it
         .or_else(|| last_but_one(seen, event).filter(|stretch| at < stretch.closed_at))
         .or_else(|| of_a_day_gone_by(seen, event, at, policy))
+        // queued before the last one opened: whichever has it, it opens no other
+        .or_else(|| before(seen).filter(|closed| is_older(seen, event) && is_last(seen, closed)))
 }
 
 /// Its day was over before anything began that the thread still knows of: it has a conversation of its own.
@@ -51,4 +53,9 @@ fn of_a_day_gone_by(seen: &Seen, event: &Event, at: DateTime<Utc>, policy: &Poli
     let (end, record) = (policy.day_end(at)?, seen.head.as_ref()?.conversation.record());
     let began = record.opened_at.min(record.opened_received_at);
     (end <= began).then(|| Stretch::of_day(&event.thread.key(), at, end))
+}
+
+/// Whether the thread has none after it.
+fn is_last(seen: &Seen, closed: &Stretch) -> bool {
+    seen.head.as_ref().is_some_and(|head| head.conversation.record().id == closed.id)
 }

@@ -3,6 +3,7 @@
 //! One file per event. Every change to a thread is decided here and nowhere else.
 
 mod conversation_close;
+mod crm;
 mod details;
 mod due;
 mod message;
@@ -65,6 +66,8 @@ pub enum Decision {
     SetVariable(Box<Variable>),
     /// Store what the project says from now on.
     SetProject(ProjectSettings),
+    /// Store which customer record the conversation belongs to.
+    Link(ConversationId),
     /// Note in the archive that the contact is to be erased.
     Erase,
     /// Send the event into the group of the thread it belongs to.
@@ -86,11 +89,15 @@ pub enum Rated {
     Nothing,
 }
 
+/// The resolution of a conversation that a person took over: it has a chat room.
+const HAS_CHAT_ROOM: u8 = 4;
+
 /// Decides.
 pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
     match &event.kind {
         Kind::ProjectUpdated(settings) => return Decision::SetProject(settings.clone()),
         Kind::ContactErase => return Decision::Erase,
+        Kind::Request(_) => return Decision::Nothing("a request changes nothing"),
         Kind::SessionOpened(_) | Kind::SessionClosed(_) if event.thread.is_project_alone() => {
             return session::elsewhere(seen);
         }
@@ -106,6 +113,7 @@ pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
         (Kind::Rating(rating), open) => rating::handle(seen, open, rating, policy),
         (Kind::ConversationWindow(window), open) => window::handle(seen, open, event, window, policy),
         (Kind::ConversationUpdate(changes), open) => details::handle(seen, open, event, changes),
+        (Kind::CrmLinked(_), open) => crm::linked(seen, open, event),
         (Kind::SetVariable(set), open) => variable::handle(seen, open, event, set),
         (Kind::ConversationClassified(said), _) => Decision::Classify(said.clone()),
         (_, None) => Decision::Nothing("no conversation is open"),
@@ -117,9 +125,10 @@ pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
         (Kind::ConversationClose(close), Some((head, open))) => {
             conversation_close::handle(head, open, event, close, policy)
         }
-        (Kind::Request(_), Some(_)) => Decision::Nothing("a request changes nothing"),
         (Kind::Due(due), Some((head, open))) => due::handle(seen, head, open, event, due, policy),
-        (Kind::ProjectUpdated(_) | Kind::ContactErase, Some(_)) => Decision::Nothing("it is not about a thread"),
+        (Kind::ProjectUpdated(_) | Kind::ContactErase | Kind::Request(_), Some(_)) => {
+            Decision::Nothing("it is not about a thread")
+        }
     }
 }
 
@@ -132,11 +141,23 @@ fn before(seen: &Seen) -> Option<Stretch> {
     }
 }
 
-/// The conversation before the present or last one, if that one opened only after the event was queued: the event speaks of
-/// what went before.
+/// Whether the event was queued before the present or last conversation opened: it speaks of what went before.
+fn is_older(seen: &Seen, event: &Event) -> bool {
+    seen.head.as_ref().is_some_and(|head| event.received_at < head.conversation.record().opened_received_at)
+}
+
+/// The conversation before the present or last one, for such an event.
 fn last_but_one(seen: &Seen, event: &Event) -> Option<Stretch> {
-    let record = seen.head.as_ref()?.conversation.record();
-    record.previous.filter(|_| event.received_at < record.opened_received_at)
+    seen.head.as_ref()?.conversation.record().previous.filter(|_| is_older(seen, event))
+}
+
+/// What such an event about the time `at` changes: the one before, unless it speaks of one before that.
+fn amended(seen: &Seen, event: &Event, at: DateTime<Utc>, changes: &Changes) -> Decision {
+    let spoken_of = |closed: &Stretch| closed.opened_received_at <= event.received_at && closed.opened_at <= at;
+    match last_but_one(seen, event).filter(spoken_of) {
+        Some(closed) => Decision::Amend(closed, Box::new(changes.clone())),
+        None => Decision::Nothing("queued before this conversation opened: it spoke of an earlier one, or of none"),
+    }
 }
 
 /// A head that goes on with `open`.
@@ -144,8 +165,11 @@ fn going_on(head: &Head, open: Open) -> Box<Head> {
     Box::new(head.next(Conversation::Open(open)))
 }
 
-/// Seals the conversation. What remains of the event is decided once it is closed.
+/// Seals the conversation. What remains of the event is decided once it is closed. Nobody who closes it without a resolution
+/// takes away that a person took over.
 fn sealed(head: &Head, open: &Open, close: Close, event: &Event, policy: &Policy) -> Decision {
+    let taken_over = open.record.details.has_chats_room.then_some(HAS_CHAT_ROOM);
+    let close = Close { resolution: close.resolution.or(taken_over), ..close };
     let closing = open.clone().close(close, event.received_at, policy);
     Decision::Write(Box::new(head.next(Conversation::Closing(closing))))
 }

@@ -2,14 +2,11 @@
 //!
 //! It may come before the messages it follows: then it opens a conversation for them, which costs nothing if none come.
 
-use super::{Decision, Seen, before, details::changed, going_on, last_but_one, sealed};
+use super::{Decision, HAS_CHAT_ROOM, Seen, amended, before, details::changed, going_on, is_older, sealed};
 use crate::{
     domain::{Changes, Close, CloseReason, Conversation, Details, End, Head, Open, Opening, Policy, Window},
     event::{ConversationWindow, Event, Rejection},
 };
-
-/// The resolution of a conversation that a person took over: it has a chat room.
-const HAS_CHAT_ROOM: u8 = 4;
 
 pub(super) fn handle(
     seen: &Seen,
@@ -24,15 +21,19 @@ pub(super) fn handle(
     let at = said.window.start.or(said.taken_over_at).unwrap_or(event.received_at).min(event.received_at);
     let said_already = match seen.head.as_ref().map(|head| &head.conversation) {
         Some(Conversation::Closed(closed)) => closed.record.details.changed_by >= Some(event.sequence),
-        Some(Conversation::Open(open)) => open.record.details.changed_by == Some(event.sequence),
+        // as the latest word, or as the one that opened it
+        Some(Conversation::Open(open)) => {
+            let latest = open.record.details.changed_by;
+            latest == Some(event.sequence)
+                || latest > Some(event.sequence) && event.received_at == open.record.opened_received_at
+        }
         Some(Conversation::Closing(_)) | None => false,
     };
     if said_already {
         return Decision::Nothing("the conversation says so already");
     }
-    // queued before the present conversation opened, and about a time before it
-    if let Some(closed) = last_but_one(seen, event).filter(|closed| at <= closed.closed_at) {
-        return Decision::Amend(closed, Box::new(changes));
+    if is_older(seen, event) {
+        return amended(seen, event, at, &changes);
     }
     match (open, before(seen)) {
         (open, Some(closed))

@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod ask;
 pub mod conversations;
+pub mod crm;
 pub mod definition;
 pub mod dlq;
 pub mod doctor;
@@ -11,6 +12,7 @@ pub mod explain;
 pub mod export;
 pub mod health;
 pub mod hold;
+pub mod lint;
 pub mod migrate;
 pub mod outbox;
 pub mod pause;
@@ -18,6 +20,7 @@ pub mod projects;
 pub mod provision;
 pub mod publish;
 pub mod reconcile;
+pub mod schema;
 pub mod stats;
 pub mod verify;
 

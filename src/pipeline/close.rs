@@ -65,6 +65,11 @@ impl Pipeline {
         record: &Record,
         close: Option<&Close>,
     ) -> Result<Option<Summary>, Failure> {
+        // read first: no connection of the archive waits for the hot store more often than it must
+        let variables = match close {
+            Some(_) => self.hot.variables(key).await?,
+            None => Vec::new(),
+        };
         let mut transaction: Option<Box<dyn Transaction>> = None;
         let mut after = None;
         loop {
@@ -99,7 +104,6 @@ impl Pipeline {
             }
         };
         if let Some(close) = close {
-            let variables = self.hot.variables(key).await?;
             let live: Vec<Variable> =
                 variables.into_iter().filter(|variable| variable.is_live(record, close.at)).collect();
             transaction.keep_variables(record, &live).await?;

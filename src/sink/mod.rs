@@ -20,6 +20,7 @@ use async_trait::async_trait;
 pub use address::is_public;
 pub use datalake::wire as datalake_wire;
 pub use http::{Answer, Http, NoAnswer, Outgoing};
+pub use hubspot::Prepared;
 pub use keys::{Keys, NewKeys, sign};
 pub use queue::SqsSend;
 pub use verdict::{Outcome, Verdict};
@@ -59,6 +60,15 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
 }
 
+/// Makes what the outside system must have before anything is sent to it: HubSpot's properties. `None` for any other.
+///
+/// # Errors
+/// It does not answer, or refuses; the verdict says why.
+pub async fn bootstrap(config: &SinkConfig, shared: &Shared) -> Option<Result<Vec<Prepared>, Verdict>> {
+    let Target::HubSpot { base, version, token } = &config.target else { return None };
+    Some(hubspot::HubSpot::new(base, version, token, shared).bootstrap().await)
+}
+
 /// The sink that `config` describes; `sqs` makes clients for a region. None for a classifier, which reads the archive and so
 /// has a room of its own.
 pub fn build(
@@ -67,7 +77,9 @@ pub fn build(
     sqs: &dyn Fn(Option<&str>) -> aws_sdk_sqs::Client,
 ) -> Option<Arc<dyn Sink>> {
     Some(match &config.target {
-        Target::Webhook { url, secret } => Arc::new(webhook::Webhook::new(url, secret, shared)),
+        Target::Webhook { url, secret, datalake } => {
+            Arc::new(webhook::Webhook::new(url, secret, datalake.clone(), shared))
+        }
         Target::Queue { url, region, shape } => {
             Arc::new(SqsSend::new(sqs(region.as_deref()), url.clone(), shape.clone()))
         }

@@ -1,11 +1,15 @@
 //! What goes wrong, and what the caller is told: wait, do not try that again, or it does not stand there.
 
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
-use conversationd::archive::{Archive, ArchiveError, Options, PostgresArchive};
+use conversationd::archive::{Archive, ArchiveError, Guarded, Options, PostgresArchive};
+use conversationd::breaker::Breaker;
 use conversationd::domain::{Direction, Message};
+use futures_util::future::select_all;
 use sqlx::Connection;
+use tokio::time::timeout;
 
 use crate::house::{close, hash, in_a_house, message, messages, record, thread};
 
@@ -183,6 +187,26 @@ async fn a_name_this_release_does_not_know_is_an_error_not_a_panic() {
         connection.close().await.expect("close");
         let error = house.archive.messages(record(1).id, None, 10).await.expect_err("unknown");
         assert!(matches!(error, ArchiveError::Refused(_)) && !error.to_string().contains("ROBOT"), "{error}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_waits_for_a_connection_waits_and_no_breaker_opens() {
+    in_a_house(async |house| {
+        let patience = Duration::from_millis(100);
+        let archive = house.with(|options| (options.max_connections, options.acquire_timeout) = (1, patience));
+        let breaker = Arc::new(Breaker::default());
+        let archive = Guarded::by(breaker.clone(), Arc::new(archive), 1);
+        let held = archive.begin().await.expect("the only connection");
+        let mut others: Vec<_> = (0..20).map(|_| archive.begin()).collect();
+        let any = select_all(others.iter_mut());
+        assert!(timeout(patience * 5, any).await.is_err(), "long after a connection would have been given up");
+        drop(held);
+        for other in others {
+            drop(other.await.expect("its turn"));
+        }
+        assert!(breaker.admit().is_ok());
     })
     .await;
 }

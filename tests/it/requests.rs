@@ -16,7 +16,7 @@ use crate::{
     asker::{Asker, body, texts},
     events::{Event, Thread, ago, names},
     proxy::{Proxy, Road},
-    stack::Stack,
+    stack::{Stack, until_after},
 };
 
 #[tokio::test]
@@ -144,6 +144,48 @@ async fn figures_and_links_are_those_of_the_project() {
     let rest = asker.asks(&thread, "list_crm_links", rest).await;
     assert_eq!((&rest["data"]["returned"], &rest["data"]["next_cursor"]), (&json!(1), &json!(null)));
     assert_ne!(first["data"]["links"][0]["crm_id"], rest["data"]["links"][0]["crm_id"]);
+    asker.done().await;
+}
+
+#[tokio::test]
+async fn the_variables_of_a_conversation_are_those_that_live() {
+    let asker = Asker::new("state", &[]).await;
+    let thread = Thread::of("whatsapp:+5511999990000");
+    let set = |kind: &str, key: &str, value: Value, ttl: i64| {
+        thread.event("state.set", json!({"state_type": kind, "state_key": key, "state_value": value, "ttl": ttl}))
+    };
+    let events = [
+        thread.says("m1"),
+        set("flow", "step", json!("address"), 3_600),
+        set("flow", "order", json!({"items": [1, 2]}), 3_600),
+        set("agent", "tone", json!("formal"), 3_600),
+        set("flow", "step", json!("payment"), 3_600),
+        set("flow", "gone", json!("soon"), 1),
+        thread.event("state.delete", json!({"state_type": "agent", "state_key": "tone"})),
+    ];
+    asker.stack.publish(&events).await;
+    asker.stack.settle().await;
+    until_after(ago(-1)).await;
+    let values = |answer: &Value| -> Vec<(String, Value)> {
+        let variables = answer["data"]["state"].as_array().expect("variables");
+        let mut values: Vec<(String, Value)> = variables
+            .iter()
+            .map(|it| (it["state_key"].as_str().expect("a key").to_owned(), it["state_value"].clone()))
+            .collect();
+        values.sort_by(|one, other| one.0.cmp(&other.0));
+        values
+    };
+    let (order, step) = (("order".to_owned(), json!({"items": [1, 2]})), ("step".to_owned(), json!("payment")));
+    for (name, wanted, expected) in [
+        ("get_state", json!({}), vec![order.clone(), step.clone()]),
+        ("get_state", json!({"state_type": "flow", "state_key": "step"}), vec![step.clone()]),
+        ("get_state", json!({"state_type": "agent"}), vec![]),
+        ("get_context", json!({"include_state": true}), vec![order, step]),
+    ] {
+        assert_eq!(values(&asker.asks(&thread, name, wanted.clone()).await), expected, "{name} {wanted}");
+    }
+    let context = asker.asks(&thread, "get_context", json!({})).await;
+    assert!(context["data"].get("state").is_none(), "not asked for");
     asker.done().await;
 }
 

@@ -10,8 +10,8 @@ use chrono::{DateTime, Utc};
 use conversationd::{
     archive::{Archive, ArchiveError, Summary, Transaction},
     domain::{
-        Changes, Classification, Close, Conversation, ConversationId, Details, EventId, Message, Rating, Record,
-        Thread, ThreadKey, Variable,
+        Changes, Classification, Close, Conversation, ConversationId, CrmLink, Details, EventId, Message, Rating,
+        Record, Thread, ThreadKey, Variable,
     },
 };
 
@@ -40,10 +40,16 @@ pub struct ArchiveState {
     pub notices: Vec<(ConversationId, bool, Vec<EventId>)>,
     /// Ratings: the conversation each stands with, if any.
     pub ratings: BTreeMap<EventId, Option<ConversationId>>,
+    /// Customer records that conversations belong to.
+    pub links: BTreeMap<ConversationId, CrmLink>,
     /// Contacts to be erased, and the events that asked for it.
     pub erasures: BTreeMap<EventId, (String, String)>,
-    /// Changes after the close, as last written.
+    /// How each closed, and with which resolution since.
+    pub closes: BTreeMap<ConversationId, Close>,
+    /// What is known of each besides its messages.
     pub details: BTreeMap<ConversationId, Details>,
+    /// The thread of each that somebody ever wanted to write.
+    pub threads: BTreeMap<ConversationId, ThreadKey>,
     /// Variables each conversation ended with.
     pub variables: BTreeMap<ConversationId, Vec<Variable>>,
     locks: BTreeMap<ConversationId, (u64, Duration)>,
@@ -87,6 +93,17 @@ impl Archive for ModelArchive {
             state.archive.ratings.entry(event).or_insert(None);
         });
         rated.await.map_err(unavailable)
+    }
+
+    async fn link(&self, _: &Thread, conversation: ConversationId, link: &CrmLink) -> Result<(), ArchiveError> {
+        let link = link.clone();
+        let linked = self.0.io("link", true, move |state: &mut State, _| {
+            let newest = state.archive.links.entry(conversation).or_insert_with(|| link.clone());
+            if newest.sequence < link.sequence {
+                *newest = link;
+            }
+        });
+        linked.await.map_err(unavailable)
     }
 
     async fn request_erasure(
@@ -156,6 +173,7 @@ impl Transaction for ModelTransaction {
                 }
                 let free = state.archive.lock_is_free(id, transaction, now);
                 if free {
+                    state.archive.threads.insert(id, key);
                     state.archive.locks.insert(id, (transaction, now));
                 } else {
                     state.saw("a closer waited for another");
@@ -241,13 +259,14 @@ impl Transaction for ModelTransaction {
 
     async fn finish(mut self: Box<Self>, record: &Record, close: Option<&Close>) -> Result<Summary, ArchiveError> {
         let (id, transaction) = (record.id, self.id);
-        let (closed_at, written) = (close.map(|close| close.at), std::mem::take(&mut self.written));
+        let (details, close) = (record.details.clone(), close.cloned());
+        let written = std::mem::take(&mut self.written);
         let _doing = self.doing("commit");
         let summary = self.link.io("commit", true, move |state: &mut State, now| {
             if !touch(state, id, transaction, now) {
                 return None;
             }
-            let summary = commit(state, id, closed_at, written);
+            let summary = commit(state, id, details, close, written);
             state.archive.locks.remove(&id);
             witness::archived(state, now);
             Some(summary)
@@ -283,8 +302,8 @@ fn rolled_back() -> ArchiveError {
     ArchiveError::Unavailable("the transaction has ended".into())
 }
 
-fn commit(state: &mut State, id: ConversationId, closed_at: Option<DateTime<Utc>>, written: Written) -> Summary {
-    let mutant = state.mutant;
+fn commit(state: &mut State, id: ConversationId, details: Details, close: Option<Close>, written: Written) -> Summary {
+    let (mutant, closed_at) = (state.mutant, close.as_ref().map(|close| close.at));
     let archive = &mut state.archive;
     let unique = !matches!(mutant, Mutant::PlainInsert | Mutant::RandomKeys | Mutant::EventIdNotUnique);
     let new: Vec<EventId> = written.inserted.into_iter().filter(|event| !(unique && archive.holds(*event))).collect();
@@ -293,23 +312,32 @@ fn commit(state: &mut State, id: ConversationId, closed_at: Option<DateTime<Utc>
     let message_count = archive.messages.iter().filter(|(of, _)| *of == id).count() as u64;
     state.detail(|| format!(" of {}: {}", short(id), said.join(" ")));
     let archive = &mut state.archive;
-    for event in written.ratings {
+    for event in written.ratings.into_iter().filter(|_| mutant != Mutant::RatingForgotten) {
         archive.ratings.entry(event).or_insert(Some(id));
     }
     if message_count == 0 && !archive.ratings.values().any(|of| *of == Some(id)) {
         return Summary { message_count, content_hash: None, closed_at: None };
     }
     let stored = archive.conversations.entry(id).or_default();
-    if let Some(variables) = written.variables {
-        archive.variables.insert(id, variables);
-    }
-    for changes in written.changes {
-        let details = archive.details.remove(&id).unwrap_or_default();
-        archive.details.insert(id, details.clone().after(&changes).unwrap_or(details));
-    }
     let first_close = stored.is_none() && closed_at.is_some();
     *stored = stored.or(closed_at);
     let closed_at = *stored;
+    if let Some(close) = close.filter(|_| first_close) {
+        archive.closes.insert(id, close);
+        if archive.details.get(&id).is_none_or(|stands| stands.changed_by <= details.changed_by) {
+            archive.details.insert(id, details);
+        }
+        archive.variables.extend(written.variables.map(|variables| (id, variables)));
+    }
+    for changes in written.changes {
+        let stands = archive.details.remove(&id).unwrap_or_default();
+        let amended = stands.clone().after(&changes).unwrap_or(stands.clone());
+        let close = archive.closes.get_mut(&id).filter(|_| amended.changed_by != stands.changed_by);
+        if let (Some(close), Some(resolution)) = (close, changes.resolution) {
+            close.resolution = Some(resolution);
+        }
+        archive.details.insert(id, amended);
+    }
     if first_close {
         let covered = archive.messages.iter().filter(|(of, _)| *of == id).map(|(_, event)| *event).collect();
         archive.notices.push((id, false, covered));

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use conversationd::domain::{Conversation, ConversationId, EventId};
 
-use super::world::State;
+use super::{
+    life::{self, Life},
+    world::State,
+};
 
 /// What the publisher sent, in order, by thread.
 #[derive(Default)]
@@ -14,6 +17,8 @@ pub struct Published {
     pub again: BTreeSet<EventId>,
     /// Bodies that no one can decode.
     pub poison: usize,
+    /// What else happened.
+    pub life: Life,
 }
 
 /// A broken invariant.
@@ -29,12 +34,18 @@ pub enum Violation {
     I4ClosedTwice,
     /// An archived message was announced by none of its conversation's notices, or by several.
     I5Uncovered,
-    /// A conversation without messages was announced.
+    /// A conversation without messages and ratings was announced.
     I6Phantom,
     /// A body that cannot be decoded is not kept.
     I7PoisonLost,
     /// A dead letter that carries a reason has no row in the index, or an unsettled row has no dead letter.
     I8NotIndexed,
+    /// A rating stands nowhere, or with a conversation of another thread.
+    I9Unrated,
+    /// An older variable or update stands over a newer one, or what the head knew is not in the archive.
+    I10Overwritten,
+    /// A conversation that a person took over does not say so.
+    I11NotHandedOver,
     /// The system did not come to rest in time.
     L1NotDrained,
 }
@@ -88,7 +99,8 @@ pub fn check(state: &State, published: &Published, drained: bool) -> Vec<Violati
     if state.archive.messages.iter().any(|place| covered.get(place) != Some(&1)) {
         violations.push(Violation::I5Uncovered);
     }
-    if state.archive.notices.iter().any(|(_, _, events)| events.is_empty()) {
+    let rated = |id: &ConversationId| state.archive.ratings.values().any(|of| *of == Some(*id));
+    if state.archive.notices.iter().any(|(id, _, events)| events.is_empty() && !rated(id)) {
         violations.push(Violation::I6Phantom);
     }
     if state.sqs.dead.iter().filter(|dead| super::scenario::is_poison(&dead.body)).count() < published.poison {
@@ -97,6 +109,7 @@ pub fn check(state: &State, published: &Published, drained: bool) -> Vec<Violati
     if !indexed(state) {
         violations.push(Violation::I8NotIndexed);
     }
+    violations.extend(life::check(state, &published.life));
     if !drained {
         violations.push(Violation::L1NotDrained);
     }

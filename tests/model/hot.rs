@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use conversationd::{
-    domain::{Conversation, ConversationId, EventId, Head, Message, Sequence, ThreadKey},
+    domain::{Conversation, ConversationId, EventId, Head, Message, Record, Sequence, ThreadKey},
     hot::{
         Control, Controls, Cursor, DUE_SHARDS, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Row,
         Settled, Settlement, Walk, Walked, Way,
@@ -56,6 +56,8 @@ pub struct HotState {
     pub controls: Controls,
     /// Event types whose exhaustion parks their group, for replicas that start.
     pub parks: BTreeSet<String>,
+    /// A head was written with older details than stood.
+    pub overwritten: bool,
     puts: u64,
 }
 
@@ -70,6 +72,9 @@ impl HotState {
 
     fn head_written(&mut self, thread: &ThreadKey, head: &Head) {
         let id = head.conversation.record().id;
+        let same = self.heads.get(thread).map(|head| head.conversation.record()).filter(|record| record.id == id);
+        let older = |stands: &Record| stands.details.changed_by > head.conversation.record().details.changed_by;
+        self.overwritten |= same.is_some_and(older);
         if !self.order.contains(&id) {
             self.order.push(id);
             self.opened.insert(id, head.clone());

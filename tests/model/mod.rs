@@ -8,6 +8,7 @@ pub mod answers;
 pub mod archive;
 pub mod checker;
 pub mod hot;
+pub mod life;
 pub mod mutant;
 pub mod replica;
 pub mod rng;

@@ -55,6 +55,8 @@ pub enum Mutant {
     RejectForgets,
     /// The head is closed before the archive has committed.
     CloseFirst,
+    /// A rating is not written with the conversation that has it.
+    RatingForgotten,
     /// A dead letter has no row in the index.
     NoRow,
     /// A group goes by two names: its deliveries are handled side by side.
@@ -66,7 +68,8 @@ pub enum Mutant {
 }
 
 /// Every broken rule that what stands in the stores at the end can tell of; the last ones are for the consumer's laws.
-pub const MUTANTS: [Mutant; 16] = [
+pub const MUTANTS: [Mutant; 17] = [
+    Mutant::RatingForgotten,
     Mutant::RandomKeys,
     Mutant::EventIdNotUnique,
     Mutant::NoVerify,

@@ -33,6 +33,9 @@ use super::{
     world::{Link, World},
 };
 
+/// Who uses the archive at once, as many as the daemon has connections by default.
+const CONNECTIONS: usize = 8;
+
 /// When conversations close in the model: soon, so that a run sees many.
 pub const POLICY: Policy = Policy {
     grace: Duration::from_secs(10),
@@ -102,7 +105,7 @@ impl Replica {
         let inbox = Arc::new(Inbox::over(Arc::new(ModelQueue(link.clone())), Duration::from_millis(10)));
         let pipeline = Arc::new(Pipeline {
             hot: Hot::over(store.clone(), Duration::from_millis(3)),
-            archive: Arc::new(Guarded::by(Arc::default(), Arc::new(ModelArchive(link.clone())))),
+            archive: Arc::new(Guarded::by(Arc::default(), Arc::new(ModelArchive(link.clone())), CONNECTIONS)),
             inbox: inbox.clone(),
             leases: Arc::new(Leases::new(lease, Duration::from_secs(300), clock.clone())),
             policy: POLICY,

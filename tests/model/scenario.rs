@@ -8,6 +8,7 @@ use tokio::{task::JoinHandle, time::sleep};
 
 use super::{
     checker::{Published, Violation, archived, at_rest, check, lost},
+    life,
     mutant::Mutant,
     replica::{Replica, VISIBILITY},
     rng::Rng,
@@ -82,6 +83,8 @@ struct Shape {
     max_receive_count: u32,
     skewed: bool,
     two_groups: bool,
+    /// How often something else than a message happens.
+    life: u64,
 }
 
 /// Runs a plan on a runtime of its own, in simulated time.
@@ -120,6 +123,7 @@ fn shape(rng: &mut Rng, calm: bool) -> (Faults, Shape) {
         max_receive_count: 2 + rng.below(4) as u32,
         skewed: rng.chance(300),
         two_groups: rng.chance(100),
+        life: 0,
     };
     let quiet = Shape {
         replicas: 2,
@@ -134,6 +138,7 @@ fn shape(rng: &mut Rng, calm: bool) -> (Faults, Shape) {
         max_receive_count: 100,
         skewed: false,
         two_groups: false,
+        life: 0,
     };
     if calm { (Faults { longest_stall: 1, ..Faults::default() }, quiet) } else { (faults, shape) }
 }
@@ -145,6 +150,8 @@ async fn scenario(plan: Plan) -> Outcome {
     if let Some(most) = plan.watched {
         faults.nap = rng.strength(500, 40);
         (shape.max_receive_count, shape.two_groups, shape.poison) = (most, false, rng.chance(500));
+    } else if !calm {
+        shape.life = rng.strength(500, 500);
     }
     let world = World::new(plan.seed, faults, plan.mutant, plan.trace);
     {
@@ -224,6 +231,10 @@ async fn publish(world: &Arc<World>, rng: &mut Rng, shape: &Shape, calm: bool) -
                 published.again.insert(event);
             }
             send(world, &group(rng), &mut sends, message(world, &thread, n));
+            if shape.life > 0 && rng.chance(shape.life) {
+                let at = group(rng);
+                life::publish(world, &at, rng, &mut sends, &thread, n, &mut published);
+            }
             if rng.chance(shape.early_close) || (calm && n == shape.messages) {
                 let kind = if rng.chance(500) || calm { "session.closed" } else { "conversation.close" };
                 send(world, &group(rng), &mut sends, ending(&thread, kind, n));
@@ -280,7 +291,8 @@ pub fn ending(thread: &Thread, kind: &str, n: u64) -> String {
     .to_string()
 }
 
-pub fn send(world: &World, group: &str, sends: &mut u64, body: String) {
+/// Returns its number in the queue.
+pub fn send(world: &World, group: &str, sends: &mut u64, body: String) -> Option<u64> {
     *sends += 1;
     let (at, now) = (world.server_time(), world.elapsed());
     let mut state = world.state();
@@ -289,6 +301,7 @@ pub fn send(world: &World, group: &str, sends: &mut u64, body: String) {
     state.detail(|| format!(" {number:?} {}", redriven(&body).map(short).unwrap_or_default()));
     drop(state);
     world.sent.notify_waiters();
+    number
 }
 
 /// An operator's redrive: everything that can be handled goes back, as new messages.
@@ -306,7 +319,9 @@ fn redrive(world: &World, published: &mut Published) {
         }
         let fresh = format!("redrive {} {}", now.as_micros(), state.calls);
         let said = redriven(&letter.body).map(short).unwrap_or_default();
+        let body = letter.body.clone();
         let number = state.sqs.send(&letter.group, &format!("{fresh} {}", letter.body.len()), letter.body, at, now);
+        published.life.sent(&body, number);
         state.note(now, 9, "redrive");
         state.detail(|| format!(" {number:?} {said}"));
         state.calls += 1;

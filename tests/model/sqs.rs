@@ -25,7 +25,7 @@ use super::{
 pub const MEMORY: Duration = Duration::from_secs(300);
 
 /// The first sequence number: beyond 64 bits, as real ones are.
-const FIRST_SEQUENCE: u128 = 18_882_245_240_547_823_616;
+pub const FIRST_SEQUENCE: u128 = 18_882_245_240_547_823_616;
 
 #[derive(Default)]
 pub struct SqsState {

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -74,6 +75,11 @@ async fn read(connection: &mut BufReader<TcpStream>) -> Option<Value> {
     serde_json::from_slice(&body).ok()
 }
 
+/// Some clients compare it.
+fn md5(body: &str) -> String {
+    Md5::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Taken {
     /// Every fifth entry fails; the answer to every seventh call is lost. What it saw before, it takes without keeping it.
     fn take(&mut self, request: &Value) -> Option<Value> {
@@ -90,7 +96,7 @@ impl Taken {
             if self.seen.insert(text("MessageDeduplicationId")) {
                 self.bodies.entry(text("MessageGroupId")).or_default().push(text("MessageBody"));
             }
-            successful.push(json!({"Id": text("Id"), "MessageId": "m", "MD5OfMessageBody": "0"}));
+            successful.push(json!({"Id": text("Id"), "MessageId": "m", "MD5OfMessageBody": md5(&text("MessageBody"))}));
         }
         if self.calls.is_multiple_of(7) {
             self.answers_lost += 1;

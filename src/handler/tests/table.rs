@@ -3,10 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::event::{
-    Request,
-    request::{GetState, Question},
-};
+use crate::event::{Question, Request, request::GetState};
 
 /// A conversation that a window opened at second 0, and nobody spoke in yet.
 fn awaited() -> Head {
@@ -37,8 +34,8 @@ fn project_says(received: i64) -> Event {
 }
 
 fn asks(received: i64) -> Event {
-    let question = Question::State(GetState { state_type: None, state_key: None });
-    let request = Request { reply_to: "replies".into(), correlation_id: None, deadline: None, question };
+    let question = Question::State(GetState::default());
+    let request = Request { reply_to: "answers".into(), correlation_id: None, deadline: None, question };
     event(received, Kind::Request(Box::new(request)))
 }
 
@@ -57,11 +54,12 @@ fn number(kind: &Kind) -> usize {
         Kind::ContactErase => 9,
         Kind::Due(_) => 10,
         Kind::Request(_) => 11,
-        Kind::ConversationClassified(_) => 12,
+        Kind::ConversationClassified(_) => 13,
+        Kind::CrmLinked(_) => 12,
     }
 }
 
-const KINDS: usize = 13;
+const KINDS: usize = 14;
 
 /// Every kind of event is in the table, and meets every head as it says.
 fn holds<const N: usize>(heads: [Option<Head>; N], table: Vec<(Event, [&str; N])>) {
@@ -101,10 +99,11 @@ fn every_state_meets_every_event() {
         (classified(50),               ["classify",           "classify",            "classify",                 "classify",                 "finish", "classify"]),
         (sets(50),                     ["set variable",       "set variable",        "set variable",             "set variable",             "finish", "set variable"]),
         (deletes(50),                  ["set variable",       "set variable",        "set variable",             "set variable",             "finish", "set variable"]),
+        (links(50),                    ["nothing",            "link",                "link",                     "link",                     "finish", "link"]),
         (event(50, Kind::ContactErase), ["erase"; 6]),
         (project_says(50),             ["set project"; 6]),
         (session_known_by_its_id(50),  ["wait"; 6]),
-        (asks(50),                     ["nothing",            "nothing",             "nothing",                  "nothing",                  "finish", "nothing"]),
+        (asks(50),                     ["nothing"; 6]),
     ];
     holds(heads, table);
 }
@@ -131,6 +130,8 @@ fn the_next_conversation_meets_what_was_queued_before_it_opened_and_after() {
         (rates(50, 55),                ["rate closed"]),
         (rates(50, 70),                ["rate closed"]),
         (rates(65, 70),                ["rate open"]),
+        (links(55),                   ["link"]),
+        (links(70),                   ["link"]),
         (window(30, Some(90)),         ["amend"]),
         (window(70, Some(90)),         ["write open, Look"]),
         (takes_over(35),               ["amend"]),

@@ -30,7 +30,7 @@ const READ_AHEAD: usize = 64;
 
 /// What goes into the queue for one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Letter {
+pub(in crate::operate) struct Letter {
     /// Its line.
     pub line: u64,
     /// FIFO group.
@@ -43,7 +43,7 @@ pub(super) struct Letter {
 
 /// Why a line is not sent; quotes nothing of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Refused {
+pub(in crate::operate) struct Refused {
     /// The line.
     pub line: u64,
     /// What is wrong, in a word.
@@ -116,7 +116,8 @@ fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<u64> {
     Ok(taken + input.skip_until(b'\n')? as u64)
 }
 
-fn letter(line: u64, bytes: Vec<u8>, as_is: bool) -> Result<Letter, Refused> {
+/// What is sent for the event in `bytes`, which stands in `line`.
+pub(in crate::operate) fn letter(line: u64, bytes: Vec<u8>, as_is: bool) -> Result<Letter, Refused> {
     let refused = |code: &str, field: Option<String>, reason: &str| Refused {
         line,
         code: code.to_owned(),

@@ -1,6 +1,6 @@
 //! `conversationd publish`: sends events from a file into the inbound queue, in order within each thread.
 
-mod lines;
+pub(super) mod lines;
 mod progress;
 mod send;
 mod window;
