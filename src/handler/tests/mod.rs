@@ -371,9 +371,15 @@ fn a_window_before_its_messages_opens_the_conversation_they_go_into() {
 #[test]
 fn who_closes_a_conversation_that_a_person_took_over_need_not_say_so() {
     let Decision::Write(head) = decide(&Seen::default(), &takes_over(40), &POLICY) else { panic!("not opened") };
-    let Decision::Write(sealed) = decide(&seen(*head), &close(50, None), &POLICY) else { panic!("not sealed") };
-    let Conversation::Closing(closing) = sealed.conversation else { panic!("not sealed") };
-    assert_eq!((closing.close.reason, closing.close.resolution), (CloseReason::Requested, Some(4)));
+    for (said, kept) in [(None, Some(4)), (Some(0), Some(0))] {
+        let mut asked = close(50, None);
+        if let Kind::ConversationClose(close) = &mut asked.kind {
+            close.resolution = said;
+        }
+        let Decision::Write(sealed) = decide(&seen(*head.clone()), &asked, &POLICY) else { panic!("not sealed") };
+        let Conversation::Closing(closing) = sealed.conversation else { panic!("not sealed") };
+        assert_eq!((closing.close.reason, closing.close.resolution), (CloseReason::Requested, kept));
+    }
 }
 
 #[test]
