@@ -226,6 +226,24 @@ mod tests {
     }
 
     #[test]
+    fn what_a_classifier_found_is_told_as_the_close_was_and_other_updates_are_not() {
+        use crate::domain::{Ended, Sequence};
+        let ended = Ended { at: Some(noon()), resolution: Some(1), ..Ended::default() };
+        let found = Notice::classified(&thread(), &record(), &ended, noon());
+        let (close, group) = billing(&closed()).expect("a close");
+        let (again, same) = billing(&found).expect("once more");
+        assert_eq!((&again["resolution"], &again["uuid"], same), (&json!("1"), &close["uuid"], group));
+        assert_eq!(again["end_date"], close["end_date"]);
+        let event = datalake(&found, &names()).expect("an event");
+        assert_eq!((event.key.as_str(), event.value.as_str()), ("c", "unresolved"));
+
+        let mut changed = record();
+        changed.details.changed_by = Some(Sequence(1));
+        let other = Notice::updated(&thread(), &changed, &ended, noon()).expect("a notice");
+        assert_eq!((billing(&other), datalake(&other, &names())), (None, None));
+    }
+
+    #[test]
     fn weni_nps_zero_kept() {
         let event = datalake(&rated(RatingKind::Nps, 0), &names()).expect("an event");
         assert_eq!((event.key.as_str(), event.value.as_str()), ("weni_nps", "0"));

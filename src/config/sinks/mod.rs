@@ -331,6 +331,27 @@ mod tests {
     }
 
     #[test]
+    fn a_classifier_is_plain_or_of_a_model_and_never_without_tls() {
+        let entry =
+            |url: &str, more: &str| parse(&format!("[[sink]]\nname = 'c'\nkind = 'classifier'\nurl = '{url}'\n{more}"));
+        for (url, more, fault) in [
+            ("https://example.com/", "", None),
+            ("https://example.com/", "protocol = 'openai'\nmodel = 'm'", None),
+            ("https://example.com/", "protocol = 'openai'", Some("sink c: model is missing")),
+            ("https://example.com/", "model = 'm'", Some("sink c: model is for")),
+            ("https://example.com/", "protocol = 'smoke'", Some("sink c: protocol must")),
+            ("https://example.com/", "messages = 0", Some("sink c: messages must")),
+            ("http://example.com/", "", Some("sink c: url must be an https: URL")),
+        ] {
+            let (sinks, faults) = entry(url, more);
+            match fault {
+                None => assert_eq!((faults.len(), sinks.sinks[0].kinds.as_slice()), (0, &[NoticeKind::Closed][..])),
+                Some(fault) => assert!(faults.len() == 1 && faults[0].starts_with(fault), "{more}: {faults:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn a_file_that_is_not_toml_is_told_by_its_line() {
         let (_, faults) = parse("[egress]\nnetworks = hunter2\n");
         assert_eq!(faults, ["line 2 is not TOML"]);
