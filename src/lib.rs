@@ -25,6 +25,8 @@ pub mod hot;
 pub mod outbox;
 pub mod sink;
 
+pub mod classifier;
+
 pub mod consumer;
 pub mod pipeline;
 pub mod relay;

@@ -1,6 +1,8 @@
 //! Stories of the archive against a real PostgreSQL, given by `DATABASE_URL`; each in a schema of its own.
 #![allow(clippy::disallowed_methods, clippy::expect_used)] // a test may read the environment, and panic
 
+#[path = "archive/classified.rs"]
+mod classified;
 #[path = "archive/content.rs"]
 mod content;
 #[path = "archive/faults.rs"]

@@ -4,6 +4,8 @@
 
 #[path = "outbox/breaker.rs"]
 mod breaker;
+#[path = "outbox/classifier.rs"]
+mod classifier;
 #[path = "outbox/commands.rs"]
 mod commands;
 #[path = "outbox/datalake.rs"]

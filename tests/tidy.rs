@@ -11,7 +11,7 @@ use std::{
 const LINES: usize = 500;
 
 /// What each room may import; a room that is not here does not exist.
-const MAY_IMPORT: [(&str, &[&str]); 25] = [
+const MAY_IMPORT: [(&str, &[&str]); 26] = [
     ("domain", &[]),
     ("clock", &[]),
     ("breaker", &[]),
@@ -26,6 +26,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
     ("archive", &["breaker", "domain", "outbox"]),
     ("outbox", &["domain"]),
     ("sink", &["clock", "config", "domain"]),
+    ("classifier", &["archive", "config", "domain", "event", "hot", "queue", "sink"]),
     ("relay", &["clock", "config", "counters", "domain", "outbox", "sink"]),
     ("answer", &["archive", "breaker", "clock", "context", "counters", "domain", "event", "hot", "queue"]),
     ("pipeline", &["alert", "answer", "archive", "clock", "counters", "domain", "event", "handler", "hot", "queue"]),
@@ -40,6 +41,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
             "answer",
             "archive",
             "breaker",
+            "classifier",
             "clock",
             "config",
             "consumer",

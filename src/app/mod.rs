@@ -72,7 +72,8 @@ impl App {
         );
         let store = Arc::new(DynamoStore::new(clients.dynamodb.clone(), config.table.clone(), config.hot_ttl));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let inbox = Arc::new(Inbox::over(Arc::new(queue), config.delete_linger));
+        let queue = Arc::new(queue);
+        let inbox = Arc::new(Inbox::over(queue.clone(), config.delete_linger));
         let (instance, breaker) = (instance(), Arc::<Breaker>::default());
         let readers = answers::Readers::of(config)?;
         let answers = Arc::new(answers::of(config, clients.sqs.control.clone(), readers, &counters, &clock));
@@ -99,7 +100,8 @@ impl App {
         let relay = match &config.sinks {
             Some(sinks) => {
                 let outbox = outbox(&config.database)?;
-                Some(Arc::new(outlets::relay(sinks, outbox, &clients.sqs.control, &clock, &counters)))
+                let stores = outlets::stores(&config.database, store.clone(), queue)?;
+                Some(Arc::new(outlets::relay(sinks, outbox, &stores, &clients.sqs.control, &clock, &counters)))
             }
             None => None,
         };

@@ -5,10 +5,14 @@ use std::sync::Arc;
 use aws_sdk_sqs::{Client, config::Region};
 
 use crate::{
+    archive::{GuardedReader, Options, PostgresArchive},
+    classifier::{Classifier, Stores},
     clock::Clock,
     config::{DatabaseConfig, SinkConfig, SinksConfig, Target},
     counters::Counters,
+    hot::HotStore,
     outbox::{Order, Outbox, Rate, Registration, Schedule},
+    queue::Queue,
     relay::{Outlet, Relay},
     sink::{self, Http, Shared},
 };
@@ -24,10 +28,25 @@ pub fn outbox(database: &DatabaseConfig) -> anyhow::Result<Outbox> {
     Ok(Outbox::over(super::archive(database)?.pool_beside(CONNECTIONS)))
 }
 
+/// What classifiers read and write: the archive by connections of their own, so that no close ever waits for one.
+///
+/// # Errors
+/// The URL cannot be used.
+pub(super) fn stores(
+    database: &DatabaseConfig,
+    hot: Arc<dyn HotStore>,
+    queue: Arc<dyn Queue>,
+) -> anyhow::Result<Stores> {
+    let options = Options { max_connections: CONNECTIONS, schema: database.schema.clone(), ..Options::default() };
+    let archive = Arc::new(PostgresArchive::new(database.url.reveal(), &options)?);
+    Ok(Stores { archive: Arc::new(GuardedReader::by(Arc::default(), archive)), hot, queue })
+}
+
 /// The relay to the sinks that `config` names; `sqs` is a client to make others of.
 pub(super) fn relay(
     config: &SinksConfig,
     outbox: Outbox,
+    stores: &Stores,
     sqs: &Client,
     clock: &Arc<dyn Clock>,
     counters: &Arc<Counters>,
@@ -38,16 +57,24 @@ pub(super) fn relay(
         Some(region) => Client::from_conf(sqs.config().to_builder().region(Region::new(region.to_owned())).build()),
         None => sqs.clone(),
     };
-    let outlets = config.sinks.iter().map(|config| outlet(config, sink::build(config, &shared, &in_region))).collect();
+    let build = |config: &SinkConfig| match &config.target {
+        Target::Classifier(target) => {
+            Some(Arc::new(Classifier::new(target, stores.clone(), shared.http.clone())) as Arc<dyn sink::Sink>)
+        }
+        _ => sink::build(config, &shared, &in_region),
+    };
+    let outlets = config.sinks.iter().filter_map(|config| Some(outlet(config, build(config)?))).collect();
     Relay::new(outbox, outlets, config.lag, clock.clone(), counters.clone())
 }
 
 fn outlet(config: &SinkConfig, sink: Arc<dyn sink::Sink>) -> Outlet {
     let schedule = match config.target {
         Target::Webhook { .. } | Target::Crm { .. } => Schedule::webhook(),
-        Target::Queue { .. } | Target::Alert { .. } | Target::HubSpot { .. } | Target::Datalake { .. } => {
-            Schedule::steady()
-        }
+        Target::Queue { .. }
+        | Target::Alert { .. }
+        | Target::HubSpot { .. }
+        | Target::Datalake { .. }
+        | Target::Classifier(_) => Schedule::steady(),
     };
     Outlet {
         registration: Registration {

@@ -81,11 +81,12 @@ const BLANK: &str = "
 const SAID: &str = "
     (text <> '' or num_nonnulls(external_id, contact_name, sender_id, sentiment, intent, entities, attachments, metadata) > 0)";
 
-/// What a conversation keeps: its times, its agent, how it closed and what it was about, its scores and counts.
+/// What a conversation keeps: its times, its agent, how it closed and ended, its scores and counts. What it was about may be a
+/// model's words for what the person said, and goes.
 const FORGET: &str = "
     update conversation
     set contact = null, external_id = null, thread = 'erased', contact_name = null, close_detail = null, title = null,
-        tags = null, participants = null, metadata = null, customer_info = null, window_external_id = null,
+        topic = null, subtopic = null, tags = null, participants = null, metadata = null, customer_info = null, window_external_id = null,
         ticket = null, variables = null, erased_at = now(), updated_at = now(),
         (message_count, token_count, content_hash) = (select * from conversation_content(id))
     where id = any($1)";

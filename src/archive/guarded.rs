@@ -13,7 +13,9 @@ use tracing::{info, warn};
 use super::{Archive, ArchiveError, Summary, Transaction};
 use crate::{
     breaker::Breaker,
-    domain::{Changes, Close, ConversationId, CrmLink, EventId, Message, Rating, Record, Thread, Variable},
+    domain::{
+        Changes, Classification, Close, ConversationId, CrmLink, EventId, Message, Rating, Record, Thread, Variable,
+    },
 };
 
 /// An archive with a breaker.
@@ -113,6 +115,10 @@ impl Transaction for GuardedTransaction {
 
     async fn amend(&mut self, record: &Record, changes: &Changes) -> Result<(), ArchiveError> {
         told(&self.breaker, self.inner.amend(record, changes).await)
+    }
+
+    async fn classify(&mut self, thread: &Thread, said: &Classification) -> Result<bool, ArchiveError> {
+        told(&self.breaker, self.inner.classify(thread, said).await)
     }
 
     async fn keep_variables(&mut self, record: &Record, variables: &[Variable]) -> Result<(), ArchiveError> {

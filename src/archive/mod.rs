@@ -2,6 +2,7 @@
 //!
 //! The only place (with outbox/) that contains SQL. Everything written here is insert-once: writing it again changes nothing.
 
+mod classify;
 mod columns;
 mod content_hash;
 mod crm_link;
@@ -43,7 +44,9 @@ pub use reader::{ArchiveReader, GuardedReader, Listing};
 pub use verify::Recheck;
 pub use walk::{DayTotal, Span};
 
-use crate::domain::{Changes, Close, ConversationId, CrmLink, EventId, Message, Rating, Record, Thread, Variable};
+use crate::domain::{
+    Changes, Classification, Close, ConversationId, CrmLink, EventId, Message, Rating, Record, Thread, Variable,
+};
 
 /// The archive as the pipeline sees it.
 #[async_trait]
@@ -89,6 +92,10 @@ pub trait Transaction: Send {
     /// is said after the close. Until then the head has the details. An event older than the latest that was heard changes
     /// nothing.
     async fn amend(&mut self, record: &Record, changes: &Changes) -> Result<(), ArchiveError>;
+
+    /// Says how the conversation ended and what it was about, if it has closed in `thread`, nobody took it over, and nobody
+    /// said more than that it is unclassified. A topic that stands stays. Returns whether that changed anything.
+    async fn classify(&mut self, thread: &Thread, said: &Classification) -> Result<bool, ArchiveError>;
 
     /// Stores the variables the conversation ends with, in place of those that stood; once it is closed, they stay.
     async fn keep_variables(&mut self, record: &Record, variables: &[Variable]) -> Result<(), ArchiveError>;

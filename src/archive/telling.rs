@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use super::session::within;
 use super::{ArchiveError, details};
-use crate::domain::{Close, EventId, Message, Notice, Rating, Record, Thread};
+use crate::domain::{Classification, Close, Ended, EventId, Message, Notice, Rating, Record, Thread};
 use crate::outbox;
 
 /// What a transaction did so far that others are told of.
@@ -17,6 +17,7 @@ pub(super) struct Telling {
     added: Option<Added>,
     ratings: Vec<Rating>,
     amended: bool,
+    classified: bool,
 }
 
 /// Messages inserted.
@@ -35,11 +36,14 @@ struct Standing {
     agent_id: Option<String>,
     contact_name: Option<String>,
     resolution: Option<i16>,
+    topic: Option<String>,
+    subtopic: Option<String>,
     now: DateTime<Utc>,
 }
 
 const STANDING: &str = "
-    select opened_at, closed_at, agent_id, contact_name, resolution, now() as now from conversation where id = $1";
+    select opened_at, closed_at, agent_id, contact_name, resolution, topic, subtopic, now() as now
+    from conversation where id = $1";
 
 impl Telling {
     pub(super) fn of(&mut self, thread: &Thread) {
@@ -61,8 +65,12 @@ impl Telling {
         self.amended = true;
     }
 
+    pub(super) fn classified(&mut self) {
+        self.classified = true;
+    }
+
     /// Writes the notices: of its end when this is the conversation's first `close`, else of what came to stand in the
-    /// archive; of ratings; of what was amended. The conversation has `messages` now.
+    /// archive; of ratings; of what was amended; of its classification. The conversation has `messages` now.
     pub(super) async fn write(
         self,
         patience: Duration,
@@ -72,7 +80,8 @@ impl Telling {
         messages: u64,
     ) -> Result<(), ArchiveError> {
         let Some(thread) = &self.thread else { return Ok(()) };
-        if close.is_none() && self.added.is_none() && self.ratings.is_empty() && !self.amended {
+        let changed = self.amended || self.classified;
+        if close.is_none() && self.added.is_none() && self.ratings.is_empty() && !changed {
             return Ok(());
         }
         let standing = sqlx::query_as(STANDING).bind(record.id.0);
@@ -89,12 +98,25 @@ impl Telling {
             .iter()
             .map(|rating| Notice::rated(thread, Some(&record), standing.closed_at, rating))
             .collect();
+        let ended = Ended {
+            at: standing.closed_at,
+            resolution: standing.resolution.and_then(|resolution| u8::try_from(resolution).ok()),
+            topic: standing.topic,
+            subtopic: standing.subtopic,
+        };
         if self.amended {
-            let resolution = standing.resolution.and_then(|resolution| u8::try_from(resolution).ok());
-            notices.extend(Notice::updated(thread, &record, resolution, standing.now));
+            notices.extend(Notice::updated(thread, &record, &ended, standing.now));
+        }
+        if self.classified {
+            notices.push(Notice::classified(thread, &record, &ended, standing.now));
         }
         match (close, self.added) {
-            (Some(close), _) => notices.push(Notice::closed(thread, &record, close, messages)),
+            (Some(close), _) => {
+                let closed = Notice::closed(thread, &record, close, messages);
+                // nobody said how it ended, and the row reads as unclassified: a classifier is asked
+                let awaited = close.resolution.is_none() && ended.resolution == Some(Classification::UNCLASSIFIED);
+                notices.push(if awaited { closed.awaiting_resolution() } else { closed });
+            }
             (None, Some(added)) => {
                 let (at, late) = (added.last_received_at, added.late);
                 notices.push(Notice::archived(thread, &record, added.first, added.count, messages, late, at));

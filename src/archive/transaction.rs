@@ -13,8 +13,10 @@ use uuid::Uuid;
 use super::columns::{self, to_the_microsecond};
 use super::session::{Session, within};
 use super::telling::Telling;
-use super::{ArchiveError, ContentHash, Summary, Transaction, details, rating};
-use crate::domain::{Changes, Close, ConversationId, EventId, Message, Rating, Record, Thread, Variable};
+use super::{ArchiveError, ContentHash, Summary, Transaction, classify, details, rating};
+use crate::domain::{
+    Changes, Classification, Close, ConversationId, EventId, Message, Rating, Record, Thread, Variable,
+};
 
 const MAKE: &str = "
     insert into conversation (
@@ -39,10 +41,17 @@ const STORED: &str = "
     from conversation c, conversation_content(c.id) content
     where c.id = $1";
 
-/// The first close: the row takes what was last heard of the conversation, and how it ended.
+/// The first close: the row takes what was last heard of the conversation, and how it ended. Where nobody said so and a
+/// classifier is to be asked (which the same sinks decide as in outbox/enqueue.rs), it reads as unclassified until then.
 const CLOSE: &str = "
     update conversation
-    set closed_at = $2, close_reason = $3, close_detail = $4, resolution = $5, topic = $6, subtopic = $7,
+    set closed_at = $2, close_reason = $3, close_detail = $4, topic = $6,
+        resolution = coalesce($5, (
+            select 3 from outbox_sink s
+            where s.form = 'classifier' and s.state <> 'removed' and 'conversation.closed' = any(s.kinds)
+                and (s.projects is null or conversation.project = any(s.projects)) and not conversation.has_chats_room
+            limit 1
+        )), subtopic = $7,
         agent_id = coalesce($8, agent_id), contact_name = coalesce($9, contact_name),
         message_count = $10, token_count = $11, content_hash = $12, updated_at = now()
     where id = $1 and closed_at is null";
@@ -228,6 +237,15 @@ impl Transaction for PostgresTransaction {
         details::write(patience, connection, record.id, &amended, Some(changes)).await?;
         self.telling.amended();
         Ok(())
+    }
+
+    async fn classify(&mut self, thread: &Thread, said: &Classification) -> Result<bool, ArchiveError> {
+        let (patience, connection) = self.session.parts();
+        let changed = classify::write(patience, connection, thread, said).await?;
+        if changed {
+            self.telling.classified();
+        }
+        Ok(changed)
     }
 
     async fn keep_variables(&mut self, record: &Record, variables: &[Variable]) -> Result<(), ArchiveError> {

@@ -23,7 +23,8 @@ pub use receipt::ReceiptConfig;
 use settings::*;
 pub use settings::{SETTINGS, Setting};
 pub use sinks::{
-    AlertRules, DatalakeNames, EgressConfig, QueueShape, RateConfig, SecretRef, SinkConfig, SinksConfig, Target,
+    AlertRules, ClassifierTarget, DatalakeNames, EgressConfig, Protocol, QueueShape, RateConfig, SecretRef, SinkConfig,
+    SinksConfig, Target,
 };
 
 /// How the log looks.

@@ -3,6 +3,7 @@
 //! Imports nothing of ours and cannot fail: no I/O, no clock, no randomness. What a conversation may not do is a
 //! method that does not exist ([`Closed`] has no `append`).
 
+mod classification;
 mod conversation;
 mod crm_link;
 mod details;
@@ -14,6 +15,7 @@ mod rating;
 mod recap;
 mod variable;
 
+pub use classification::Classification;
 pub use conversation::{
     Close, CloseReason, Closed, Closing, Conversation, Due, DueReason, End, Head, Open, Opening, Record, Stretch,
 };
@@ -21,7 +23,7 @@ pub use crm_link::CrmLink;
 pub use details::{Changes, Details, TooMuch, Window};
 pub use ids::{ConversationId, EventId, Place, Sequence, Thread, ThreadKey};
 pub use message::{Attachment, Direction, Message, SenderType, Spot, Tokens};
-pub use notice::{Notice, NoticeId, NoticeKind};
+pub use notice::{Ended, Notice, NoticeId, NoticeKind};
 pub use policy::{Policy, ProjectSettings, next_midnight};
 pub use rating::{Rating, RatingKind};
 pub use recap::Recap;

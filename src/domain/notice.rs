@@ -9,13 +9,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Close, ConversationId, EventId, Rating, RatingKind, Record, Thread, ids::NAMESPACE};
+use super::{Classification, Close, ConversationId, EventId, Rating, RatingKind, Record, Thread, ids::NAMESPACE};
 
 /// An alert of one rule about one subject is told once in this time.
 const ALERT_WINDOW: i64 = 3600;
 
 /// Bytes of an object that publishers fill, as JSON: what is longer is not told, and read from the archive instead.
 const LONGEST_OBJECT: usize = 8_192;
+
+/// Of a close: a classifier is asked how the conversation ended.
+const AWAITED: &str = "resolution_awaited";
+
+/// Of an update: it tells what a classifier found.
+const CLASSIFIED: &str = "classified";
 
 /// Identity of a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -99,6 +105,19 @@ impl fmt::Debug for Notice {
     }
 }
 
+/// How a conversation ended, as far as it is known by now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// When it closed.
+    pub at: Option<DateTime<Utc>>,
+    /// 0 to 4.
+    pub resolution: Option<u8>,
+    /// What it was about.
+    pub topic: Option<String>,
+    /// What it was about, more closely.
+    pub subtopic: Option<String>,
+}
+
 impl Notice {
     /// Tells `content` of a conversation of `thread`, or of the thread alone. `discriminator` tells it from others of its
     /// kind there, and is the same for every copy: an event id, or nothing for what happens once.
@@ -172,20 +191,62 @@ impl Notice {
         Self::of(NoticeKind::Archived, thread, Some(record.id), &first.to_string(), at, content)
     }
 
+    /// The same of a close that left open how the conversation ended: a classifier is asked, and until it answers the
+    /// conversation reads as unclassified.
+    #[must_use]
+    pub fn awaiting_resolution(mut self) -> Self {
+        self.content.insert("resolution".into(), json!(Classification::UNCLASSIFIED));
+        self.content.insert(AWAITED.into(), json!(true));
+        self
+    }
+
+    /// Whether it tells of a close that left open how the conversation ended, so that a classifier is to be asked.
+    pub fn awaits_resolution(&self) -> bool {
+        self.kind == NoticeKind::Closed && self.says(AWAITED)
+    }
+
+    /// Whether it tells that a closed conversation was classified.
+    pub fn is_of_classification(&self) -> bool {
+        self.kind == NoticeKind::Updated && self.says(CLASSIFIED)
+    }
+
     /// What is known of the conversation changed after it closed, at `at`. None when no event ever said anything of it.
-    pub fn updated(thread: &Thread, record: &Record, resolution: Option<u8>, at: DateTime<Utc>) -> Option<Self> {
+    pub fn updated(thread: &Thread, record: &Record, ended: &Ended, at: DateTime<Utc>) -> Option<Self> {
+        let discriminator = record.details.changed_by?.0.to_string();
+        Some(Self::changed(thread, record, ended, &discriminator, at, false))
+    }
+
+    /// The conversation was classified after it closed, at `at`. The same resolution is told once.
+    pub fn classified(thread: &Thread, record: &Record, ended: &Ended, at: DateTime<Utc>) -> Self {
+        let resolution = ended.resolution.map_or_else(String::new, |resolution| resolution.to_string());
+        Self::changed(thread, record, ended, &format!("classified:{resolution}"), at, true)
+    }
+
+    fn changed(
+        thread: &Thread,
+        record: &Record,
+        ended: &Ended,
+        discriminator: &str,
+        at: DateTime<Utc>,
+        classified: bool,
+    ) -> Self {
         let details = &record.details;
         let mut content = of_record(record);
         content.insert("title".into(), json!(details.title));
         content.insert("ticket".into(), json!(details.ticket));
-        content.insert("resolution".into(), json!(resolution));
+        content.insert("ended_at".into(), json!(ended.at.map(written)));
+        content.insert("resolution".into(), json!(ended.resolution));
+        content.insert("topic".into(), json!(ended.topic));
+        content.insert("subtopic".into(), json!(ended.subtopic));
+        if classified {
+            content.insert(CLASSIFIED.into(), json!(true));
+        }
         for (name, said) in [("metadata", &details.metadata), ("customer_info", &details.customer_info)] {
             let said = json!(said);
             let fits = said.to_string().len() <= LONGEST_OBJECT;
             content.insert(name.into(), if fits { said } else { Value::Null });
         }
-        let discriminator = details.changed_by?.0.to_string();
-        Some(Self::of(NoticeKind::Updated, thread, Some(record.id), &discriminator, at, content))
+        Self::of(NoticeKind::Updated, thread, Some(record.id), discriminator, at, content)
     }
 
     /// The contact rated the conversation (`record`, if it belongs to one; `ended_at` once that is closed): a score, or the
@@ -240,6 +301,10 @@ impl Notice {
     /// A whole number of the content.
     pub fn number(&self, name: &str) -> Option<u64> {
         self.content.get(name).and_then(Value::as_u64)
+    }
+
+    fn says(&self, name: &str) -> bool {
+        self.content.get(name) == Some(&Value::Bool(true))
     }
 
     /// A number between 0 and 1 that is the same for this notice and `attempt`: spreads retries without drawing.

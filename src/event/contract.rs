@@ -10,7 +10,9 @@ use super::name::Name;
 use super::rating::{CSAT_SCORES, NPS_SCORES};
 use super::request::Asked;
 use super::shape::{Form, Shape, blank, definitions};
-use super::{conversation_close, crm, due, message, project, rating, request_shape, session, state, update, window};
+use super::{
+    classified, conversation_close, crm, due, message, project, rating, request_shape, session, state, update, window,
+};
 
 /// Where schemas are known by their ids.
 const SCHEMAS: &str = "urn:conversationd:schema:";
@@ -259,6 +261,13 @@ fn conversations() -> Vec<Described> {
             &["conversation.close"],
             conversation_close::shape(),
             json!({"resolution": 0, "reason": "the customer said goodbye"}),
+        ),
+        Described::of(
+            "conversation.classified",
+            "Somebody read a closed conversation and says how it ended. It fills in what is missing and replaces nothing.",
+            &["conversation.classified"],
+            classified::shape(),
+            json!({"classified_conversation_id": "6f0c63a4-5d53-4c5e-9d0a-0d5b6a1e7c11", "resolution": 0, "topic": "Invoice"}),
         ),
     ]
 }

@@ -74,7 +74,7 @@ fn words_form() -> Form {
 }
 
 /// A number, or its digit in a string.
-fn resolution(value: Value) -> Option<Result<u8, Rejection>> {
+pub(super) fn resolution(value: Value) -> Option<Result<u8, Rejection>> {
     let number = match &value {
         Value::String(text) if is_blank(text) => return None,
         Value::String(text) => text.trim().parse().ok(),

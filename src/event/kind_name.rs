@@ -5,7 +5,7 @@ use crate::domain::{Direction, RatingKind};
 
 impl Kind {
     /// The names of all events that change something; requests have names of their own.
-    pub const NAMES: [&'static str; 15] = [
+    pub const NAMES: [&'static str; 16] = [
         "message.received",
         "message.sent",
         "session.opened",
@@ -16,6 +16,7 @@ impl Kind {
         "conversation.close",
         "conversation.window",
         "conversation.update",
+        "conversation.classified",
         "state.set",
         "project.updated",
         "contact.erase",
@@ -40,6 +41,7 @@ impl Kind {
             Self::ConversationClose(_) => "conversation.close",
             Self::ConversationWindow(_) => "conversation.window",
             Self::ConversationUpdate(_) => "conversation.update",
+            Self::ConversationClassified(_) => "conversation.classified",
             Self::SetVariable(_) => "state.set",
             Self::ProjectUpdated(_) => "project.updated",
             Self::ContactErase => "contact.erase",

@@ -10,7 +10,7 @@ use crate::domain::{ConversationId, Thread};
 
 const CANARY: &str = "canary5511999990000";
 
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 21] = [
     "message.received",
     "message.sent",
     "conversation.save_message",
@@ -28,13 +28,14 @@ const NAMES: [&str; 20] = [
     "contact.erase",
     "crm.linked",
     "crm.contact_updated",
+    "conversation.classified",
     "get_context",
     "canary5511999990000",
     "",
 ];
 
 /// Every field the decoder reads, by its path.
-const PATHS: [&str; 77] = [
+const PATHS: [&str; 78] = [
     "/Type",
     "/Message",
     "/MessageAttributes",
@@ -60,6 +61,7 @@ const PATHS: [&str; 77] = [
     "/data/resolution",
     "/data/reason",
     "/data/close_conversation_id",
+    "/data/classified_conversation_id",
     "/data/due_conversation_id",
     "/data/due_at",
     "/data/message",
@@ -119,6 +121,7 @@ fn sound(name: &str) -> Value {
     json!({"event_type": name, "data": {
         "project_uuid": "p", "contact_urn": "c", "channel_uuid": "ch", "session_id": "s",
         "value": 5, "title": "t", "state_type": "t", "state_key": "k", "state_value": 0, "timezone": "UTC", "close_policy": {},
+        "resolution": 1, "classified_conversation_id": "6f0c63a4-5d53-4c5e-9d0a-0d5b6a1e7c11",
         "crm": "c", "crm_id": "i", "prospect_data": {"a": "b"}, "properties": {"a": "b"},
         "due_conversation_id": "6f0c63a4-5d53-4c5e-9d0a-0d5b6a1e7c11", "due_at": "2026-03-01T12:00:00Z",
         "message": {"text": "hi", "source": "incoming"},
@@ -193,6 +196,7 @@ fn strings_of(event: &Event) -> Value {
             changes.customer_info,
             changes.agent_id
         ]),
+        Kind::ConversationClassified(said) => json!([said.topic, said.subtopic]),
         Kind::SetVariable(set) => json!([set.state_type, set.key, set.value]),
         Kind::CrmLinked(link) => json!([link.crm, link.crm_id, link.prospect]),
         Kind::ProjectUpdated(_) | Kind::ContactErase | Kind::Due(_) | Kind::Request(_) => Value::Null,
@@ -319,7 +323,7 @@ fn a_canary_in_any_one_field_does_not_show() {
 
 #[test]
 fn every_handled_name_is_sound_as_the_laws_take_it() {
-    for name in &NAMES[..15] {
+    for name in &NAMES[..18] {
         assert!(decode_body(&sound(name).to_string()).is_ok(), "{name}");
     }
 }

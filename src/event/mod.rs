@@ -2,6 +2,7 @@
 //!
 //! Knows every accepted form and alias of the wire contract; knows nothing of what is stored.
 
+pub mod classified;
 pub mod contract;
 pub mod conversation_close;
 mod crm;
@@ -38,7 +39,8 @@ use std::{collections::BTreeMap, time::Duration};
 use chrono::{DateTime, Utc};
 
 use crate::domain::{
-    Changes, ConversationId, CrmLink, EventId, Message, ProjectSettings, Rating, Sequence, Thread, Window,
+    Changes, Classification, ConversationId, CrmLink, EventId, Message, ProjectSettings, Rating, Sequence, Thread,
+    Window,
 };
 
 use envelope::Envelope;
@@ -99,6 +101,8 @@ pub enum Kind {
     ConversationWindow(Box<ConversationWindow>),
     /// `conversation.update`; also `crm.contact_updated`, which says the same of the customer.
     ConversationUpdate(Box<Changes>),
+    /// `conversation.classified`.
+    ConversationClassified(Box<Classification>),
     /// `state.set` or `state.delete`.
     SetVariable(Box<SetVariable>),
     /// `project.updated`.
@@ -229,6 +233,10 @@ pub fn decode(raw: &Raw<'_>) -> Result<Event, Rejection> {
         Name::ConversationUpdate => {
             let changes = update::read(&mut envelope.data, raw)?;
             (identity.of(update::NAME, None), Kind::ConversationUpdate(Box::new(changes)))
+        }
+        Name::ConversationClassified => {
+            let classification = classified::read(&mut envelope.data)?;
+            (classified::id(&key, &classification), Kind::ConversationClassified(Box::new(classification)))
         }
         Name::StateSet => {
             let set = state::read_set(&mut envelope.data)?;

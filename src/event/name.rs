@@ -17,6 +17,7 @@ pub(super) enum Name {
     ConversationClose,
     ConversationUpdate,
     ConversationWindow,
+    ConversationClassified,
     SurveyCsat,
     SurveyNps,
     StateSet,
@@ -30,7 +31,7 @@ pub(super) enum Name {
 }
 
 /// Events and their names.
-pub(super) const NAMES: [(&str, Name); 21] = [
+pub(super) const NAMES: [(&str, Name); 22] = [
     ("message.received", Name::MessageReceived),
     ("message.sent", Name::MessageSent),
     ("conversation.save_message", Name::SaveMessage),
@@ -43,6 +44,7 @@ pub(super) const NAMES: [(&str, Name); 21] = [
     ("conversation.close", Name::ConversationClose),
     ("conversation.update", Name::ConversationUpdate),
     ("conversation.window", Name::ConversationWindow),
+    ("conversation.classified", Name::ConversationClassified),
     ("survey.csat", Name::SurveyCsat),
     ("survey.nps", Name::SurveyNps),
     ("state.set", Name::StateSet),
@@ -97,6 +99,7 @@ mod tests {
             ("conversation.close", Name::ConversationClose),
             ("conversation.update", Name::ConversationUpdate),
             ("conversation.window", Name::ConversationWindow),
+            ("conversation.classified", Name::ConversationClassified),
             ("survey.csat", Name::SurveyCsat),
             ("survey.nps", Name::SurveyNps),
             ("state.set", Name::StateSet),

@@ -16,8 +16,8 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     domain::{
-        Changes, Close, Closing, Conversation, ConversationId, Head, Open, Place, Policy, ProjectSettings, Stretch,
-        Variable,
+        Changes, Classification, Close, Closing, Conversation, ConversationId, Head, Open, Place, Policy,
+        ProjectSettings, Stretch, Variable,
     },
     event::{Event, Kind, Rejection},
 };
@@ -60,6 +60,8 @@ pub enum Decision {
     Rate(Rated),
     /// Change what the archive says of a closed conversation.
     Amend(Stretch, Box<Changes>),
+    /// Say in the archive how a closed conversation ended, unless that is known already.
+    Classify(Box<Classification>),
     /// Write the variable.
     SetVariable(Box<Variable>),
     /// Store what the project says from now on.
@@ -113,6 +115,7 @@ pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
         (Kind::ConversationUpdate(changes), open) => details::handle(seen, open, event, changes),
         (Kind::CrmLinked(_), open) => crm::linked(seen, open, event),
         (Kind::SetVariable(set), open) => variable::handle(seen, open, event, set),
+        (Kind::ConversationClassified(said), _) => Decision::Classify(said.clone()),
         (_, None) => Decision::Nothing("no conversation is open"),
         (_, Some((_, open))) if event.received_at < open.record.opened_received_at => {
             Decision::Nothing("queued before this conversation opened: it spoke of an earlier one")

@@ -4,7 +4,7 @@ use tracing::debug;
 
 use super::{Failure, Pipeline, Work};
 use crate::{
-    domain::{Changes, Close, Conversation, Details, Head, Message, Rating, Record, Stretch, Thread},
+    domain::{Changes, Classification, Close, Conversation, Details, Head, Message, Rating, Record, Stretch, Thread},
     event::Event,
     handler::Rated,
 };
@@ -123,6 +123,29 @@ impl Pipeline {
         self.still_ours(work)?;
         transaction.finish(&record, None).await?;
         debug!(conversation.id = %record.id, "a closed conversation was amended");
+        Ok(())
+    }
+
+    /// Says in the archive how a closed conversation ended, unless somebody said so before. It may be any of the thread's: what
+    /// is not there, not closed, or not of this thread, stays as it is.
+    pub(super) async fn classify(&self, work: &Work, event: &Event, said: &Classification) -> Result<(), Failure> {
+        // only for the lock: if the archive has no such conversation, nothing of this stands at the end
+        let record = Record {
+            id: said.conversation,
+            opened_at: event.received_at,
+            opened_received_at: event.received_at,
+            contact_name: None,
+            agent_id: None,
+            previous: None,
+            details: Details::default(),
+            recap: None,
+        };
+        let mut transaction = self.archive.begin().await?;
+        transaction.lock(&event.thread, &record).await?;
+        let classified = transaction.classify(&event.thread, said).await?;
+        self.still_ours(work)?;
+        transaction.finish(&record, None).await?;
+        debug!(conversation.id = %record.id, classified, "a closed conversation was classified");
         Ok(())
     }
 

@@ -296,6 +296,7 @@ impl Pipeline {
                 Decision::Amend(stretch, changes) => {
                     return self.amend(&works[0], &event.thread, stretch, &changes).await.map(one);
                 }
+                Decision::Classify(said) => return self.classify(&works[0], event, &said).await.map(one),
                 Decision::SetVariable(variable) => {
                     return Ok(self.hot.set_variable(&thread, &variable).await.map(one)?);
                 }

@@ -34,34 +34,44 @@ pub struct Http {
 }
 
 /// A request.
-pub(super) struct Outgoing<'a> {
-    pub(super) method: &'static str,
-    pub(super) url: &'a Url,
-    pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: Vec<u8>,
+pub struct Outgoing<'a> {
+    /// Its method.
+    pub method: &'static str,
+    /// Where to.
+    pub url: &'a Url,
+    /// Its headers; the agent's name is added.
+    pub headers: Vec<(&'static str, String)>,
+    /// Its body.
+    pub body: Vec<u8>,
 }
 
 /// An answer.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub struct Answer {
+    /// The receiver's status.
+    pub status: u16,
     /// How long the receiver asks to be left alone.
-    pub(super) retry_after: Option<Duration>,
+    pub retry_after: Option<Duration>,
     /// The first 64 KiB.
-    pub(super) body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 /// Why there is no answer; nothing of what the other side said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NoAnswer {
+pub enum NoAnswer {
+    /// Nobody may connect there.
     #[error("its address may not be connected to")]
     Blocked,
+    /// Nobody is there.
     #[error("no connection")]
     Unreachable,
+    /// Too late.
     #[error("no answer in time")]
     Timeout,
+    /// It ended before the answer did.
     #[error("the connection broke")]
     Broken,
+    /// It was never sent.
     #[error("the request could not be built")]
     Unfit,
 }
@@ -86,7 +96,10 @@ impl Http {
     }
 
     /// Sends, and reads the answer as far as it is looked at. The deadline is the caller's.
-    pub(super) async fn send(&self, outgoing: Outgoing<'_>) -> Result<Answer, NoAnswer> {
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn send(&self, outgoing: Outgoing<'_>) -> Result<Answer, NoAnswer> {
         self.guard.check(outgoing.url).map_err(|Blocked| NoAnswer::Blocked)?;
         let mut request = HttpRequest::new(SdkBody::from(outgoing.body));
         request.set_method(outgoing.method).map_err(|_| NoAnswer::Unfit)?;

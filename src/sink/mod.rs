@@ -19,7 +19,7 @@ use async_trait::async_trait;
 
 pub use address::is_public;
 pub use datalake::wire as datalake_wire;
-pub use http::Http;
+pub use http::{Answer, Http, NoAnswer, Outgoing};
 pub use hubspot::Prepared;
 pub use keys::{Keys, NewKeys, sign};
 pub use queue::SqsSend;
@@ -69,9 +69,14 @@ pub async fn bootstrap(config: &SinkConfig, shared: &Shared) -> Option<Result<Ve
     Some(hubspot::HubSpot::new(base, version, token, shared).bootstrap().await)
 }
 
-/// The sink that `config` describes; `sqs` makes clients for a region.
-pub fn build(config: &SinkConfig, shared: &Shared, sqs: &dyn Fn(Option<&str>) -> aws_sdk_sqs::Client) -> Arc<dyn Sink> {
-    match &config.target {
+/// The sink that `config` describes; `sqs` makes clients for a region. None for a classifier, which reads the archive and so
+/// has a room of its own.
+pub fn build(
+    config: &SinkConfig,
+    shared: &Shared,
+    sqs: &dyn Fn(Option<&str>) -> aws_sdk_sqs::Client,
+) -> Option<Arc<dyn Sink>> {
+    Some(match &config.target {
         Target::Webhook { url, secret, datalake } => {
             Arc::new(webhook::Webhook::new(url, secret, datalake.clone(), shared))
         }
@@ -84,5 +89,6 @@ pub fn build(config: &SinkConfig, shared: &Shared, sqs: &dyn Fn(Option<&str>) ->
         Target::Datalake { address, names } => {
             Arc::new(datalake::Datalake::new(address, names, shared, config.timeout))
         }
-    }
+        Target::Classifier(_) => return None,
+    })
 }

@@ -26,10 +26,11 @@ pub(super) fn notice(dispatch: &Dispatch<'_>) -> Value {
     })
 }
 
-/// What billing takes of a close: exactly these fields, all texts; and the group they are ordered in. `None` for anything
-/// that is not a close of a contact's conversation.
+/// What billing takes of a close: exactly these fields, all texts; and the group they are ordered in. The same once more when
+/// a classifier has said how it ended, for a sink that takes `conversation.updated`. `None` for anything else, and for what is
+/// no contact's conversation.
 pub(super) fn billing(notice: &Notice) -> Option<(Value, String)> {
-    if notice.kind != NoticeKind::Closed {
+    if notice.kind != NoticeKind::Closed && !notice.is_of_classification() {
         return None;
     }
     let (channel, contact) = (notice.text("channel_uuid")?, notice.text("contact_urn")?);
@@ -69,7 +70,10 @@ pub(super) fn datalake(notice: &Notice, names: &DatalakeNames) -> Option<Datalak
             };
             (key.clone(), notice.number("score")?.to_string()) // 0 is a score
         }
-        NoticeKind::Closed => (names.closed.clone(), resolution(notice.number("resolution")).to_owned()),
+        NoticeKind::Updated if !notice.is_of_classification() => return None,
+        NoticeKind::Closed | NoticeKind::Updated => {
+            (names.closed.clone(), resolution(notice.number("resolution")).to_owned())
+        }
         NoticeKind::Custom => (notice.text("key")?.to_owned(), notice.text("value")?.to_owned()),
         _ => return None,
     };
@@ -219,6 +223,24 @@ mod tests {
         );
         assert_eq!(group, "channel:whatsapp:5511999990000");
         assert_eq!(billing(&rated(RatingKind::Csat, 5)), None);
+    }
+
+    #[test]
+    fn what_a_classifier_found_is_told_as_the_close_was_and_other_updates_are_not() {
+        use crate::domain::{Ended, Sequence};
+        let ended = Ended { at: Some(noon()), resolution: Some(1), ..Ended::default() };
+        let found = Notice::classified(&thread(), &record(), &ended, noon());
+        let (close, group) = billing(&closed()).expect("a close");
+        let (again, same) = billing(&found).expect("once more");
+        assert_eq!((&again["resolution"], &again["uuid"], same), (&json!("1"), &close["uuid"], group));
+        assert_eq!(again["end_date"], close["end_date"]);
+        let event = datalake(&found, &names()).expect("an event");
+        assert_eq!((event.key.as_str(), event.value.as_str()), ("c", "unresolved"));
+
+        let mut changed = record();
+        changed.details.changed_by = Some(Sequence(1));
+        let other = Notice::updated(&thread(), &changed, &ended, noon()).expect("a notice");
+        assert_eq!((billing(&other), datalake(&other, &names())), (None, None));
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl Verdict {
     }
 
     /// What an HTTP receiver said, or did not say.
-    pub(super) fn of_http(answer: &Result<Answer, NoAnswer>) -> Self {
+    pub fn of_http(answer: &Result<Answer, NoAnswer>) -> Self {
         let answer = match answer {
             Ok(answer) => answer,
             Err(NoAnswer::Blocked) => {

@@ -10,8 +10,8 @@ use chrono::{DateTime, Utc};
 use conversationd::{
     archive::{Archive, ArchiveError, Summary, Transaction},
     domain::{
-        Changes, Close, Conversation, ConversationId, CrmLink, Details, EventId, Message, Rating, Record, Thread,
-        ThreadKey, Variable,
+        Changes, Classification, Close, Conversation, ConversationId, CrmLink, Details, EventId, Message, Rating,
+        Record, Thread, ThreadKey, Variable,
     },
 };
 
@@ -244,6 +244,11 @@ impl Transaction for ModelTransaction {
         self.link.io("amend", true, |_: &mut State, _| ()).await.map_err(unavailable)?;
         self.written.changes.push(changes.clone());
         Ok(())
+    }
+
+    async fn classify(&mut self, _: &Thread, _: &Classification) -> Result<bool, ArchiveError> {
+        self.link.io("classify", true, |_: &mut State, _| ()).await.map_err(unavailable)?;
+        Ok(false)
     }
 
     async fn keep_variables(&mut self, _: &Record, variables: &[Variable]) -> Result<(), ArchiveError> {

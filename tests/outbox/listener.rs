@@ -133,7 +133,7 @@ pub fn built(egress: &str, entry: &str) -> Arc<dyn Sink> {
     let clock = Arc::new(SystemClock);
     let shared = Shared { http: Arc::new(Http::new(&config.egress, clock.clone())), clock };
     let nowhere = |_: Option<&str>| unreachable!("no queue");
-    sink::build(&config.sinks[0], &shared, &nowhere)
+    sink::build(&config.sinks[0], &shared, &nowhere).expect("a sink of the sinks' room")
 }
 
 /// Loopback at this port is allowed, without TLS.

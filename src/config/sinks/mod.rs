@@ -14,7 +14,7 @@ use url::Url;
 use super::{Faults, SINKS_FILE, reader::Reader};
 use crate::domain::NoticeKind;
 use fields::Fields;
-pub use target::{AlertRules, DatalakeNames, QueueShape, Target};
+pub use target::{AlertRules, ClassifierTarget, DatalakeNames, Protocol, QueueShape, Target};
 
 /// How long a notice may wait, unless the file says otherwise.
 const LAG: Duration = Duration::from_secs(600);
@@ -328,6 +328,27 @@ mod tests {
             assert!(shown.contains(part), "no {part:?} in\n{shown}");
         }
         assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn a_classifier_is_plain_or_of_a_model_and_never_without_tls() {
+        let entry =
+            |url: &str, more: &str| parse(&format!("[[sink]]\nname = 'c'\nkind = 'classifier'\nurl = '{url}'\n{more}"));
+        for (url, more, fault) in [
+            ("https://example.com/", "", None),
+            ("https://example.com/", "protocol = 'openai'\nmodel = 'm'", None),
+            ("https://example.com/", "protocol = 'openai'", Some("sink c: model is missing")),
+            ("https://example.com/", "model = 'm'", Some("sink c: model is for")),
+            ("https://example.com/", "protocol = 'smoke'", Some("sink c: protocol must")),
+            ("https://example.com/", "messages = 0", Some("sink c: messages must")),
+            ("http://example.com/", "", Some("sink c: url must be an https: URL")),
+        ] {
+            let (sinks, faults) = entry(url, more);
+            match fault {
+                None => assert_eq!((faults.len(), sinks.sinks[0].kinds.as_slice()), (0, &[NoticeKind::Closed][..])),
+                Some(fault) => assert!(faults.len() == 1 && faults[0].starts_with(fault), "{more}: {faults:?}"),
+            }
+        }
     }
 
     #[test]

@@ -58,6 +58,33 @@ pub enum Target {
         /// What its events are called.
         names: DatalakeNames,
     },
+    /// An endpoint that reads closed conversations and says how they ended.
+    Classifier(ClassifierTarget),
+}
+
+/// Who says how a conversation ended.
+#[derive(Clone, Debug)]
+pub struct ClassifierTarget {
+    /// Where; of a model, the whole address of its chat completions.
+    pub url: Url,
+    /// How it is asked.
+    pub protocol: Protocol,
+    /// A bearer token.
+    pub token: Option<SecretRef>,
+    /// Messages it is told at most, the latest.
+    pub messages: usize,
+}
+
+/// How a classifier is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// The conversation as JSON, and JSON back.
+    Plain,
+    /// OpenAI's chat completions.
+    OpenAi {
+        /// Which model.
+        model: String,
+    },
 }
 
 /// What is worth an alert of what happens in conversations. Alerts themselves always are.
@@ -97,7 +124,7 @@ pub struct DatalakeNames {
 
 impl Target {
     /// Every form, as the file names them.
-    pub const FORMS: &[&str] = &["webhook", "queue", "alert", "crm", "hubspot", "datalake"];
+    pub const FORMS: &[&str] = &["webhook", "queue", "alert", "crm", "hubspot", "datalake", "classifier"];
 
     /// Its form, as the file names it.
     pub fn form(&self) -> &'static str {
@@ -108,6 +135,7 @@ impl Target {
             Self::Crm { .. } => "crm",
             Self::HubSpot { .. } => "hubspot",
             Self::Datalake { .. } => "datalake",
+            Self::Classifier(_) => "classifier",
         }
     }
 
@@ -118,7 +146,7 @@ impl Target {
             Self::Webhook { datalake: None, .. } | Self::Queue { shape: QueueShape::Notice, .. } => {
                 NoticeKind::ALL.iter().copied().filter(|kind| *kind != Alert).collect()
             }
-            Self::Queue { shape: QueueShape::Billing, .. } => vec![Closed],
+            Self::Queue { shape: QueueShape::Billing, .. } | Self::Classifier(_) => vec![Closed],
             Self::Webhook { datalake: Some(_), .. }
             | Self::Queue { shape: QueueShape::Datalake(_), .. }
             | Self::Datalake { .. } => vec![Closed, Rated, Custom],
@@ -200,11 +228,33 @@ pub(super) fn read(
             }
             Some(Target::Datalake { address: address?, names: names(fields) })
         }
+        "classifier" => classifier(fields, egress, get),
         _ => {
             fields.fault("kind", &format!("must be one of: {}", Target::FORMS.join(", ")));
             None
         }
     }
+}
+
+fn classifier(fields: &mut Fields<'_>, egress: &EgressConfig, get: &dyn Fn(&str) -> Option<String>) -> Option<Target> {
+    let url = url(fields, "url", egress);
+    let model = fields.text("model");
+    let protocol = match (fields.one_of("protocol", &["plain", "openai"]), model) {
+        (Some("openai"), Some(model)) => Some(Protocol::OpenAi { model }),
+        (Some("openai"), None) => {
+            fields.fault("model", "is missing");
+            None
+        }
+        (_, Some(_)) => {
+            fields.fault("model", "is for protocol = \"openai\"");
+            None
+        }
+        (_, None) => Some(Protocol::Plain),
+    };
+    let token = optional_secret(fields, "token", get);
+    let messages = fields.number("messages", 1, 1_000).unwrap_or(200);
+    let messages = usize::try_from(messages).unwrap_or(usize::MAX);
+    Some(Target::Classifier(ClassifierTarget { url: url?, protocol: protocol?, token, messages }))
 }
 
 fn names(fields: &mut Fields<'_>) -> DatalakeNames {

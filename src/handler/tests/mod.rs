@@ -9,8 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{Decision, Rated, Seen, decide};
 use crate::{
     domain::{
-        Changes, Close, CloseReason, Conversation, ConversationId, CrmLink, Direction, DueReason, End, EventId, Head,
-        Message, Open, Place, Policy, ProjectSettings, Rating, RatingKind, Sequence, Thread, Window,
+        Changes, Classification, Close, CloseReason, Conversation, ConversationId, CrmLink, Direction, DueReason, End,
+        EventId, Head, Message, Open, Place, Policy, ProjectSettings, Rating, RatingKind, Sequence, Thread, Window,
     },
     event::{self, Event, Kind},
 };
@@ -116,6 +116,12 @@ fn updates(received: i64, title: &str) -> Event {
     event(received, Kind::ConversationUpdate(Box::new(changes)))
 }
 
+fn classified(received: i64) -> Event {
+    let conversation = conversation(&opened());
+    let said = Classification { conversation, resolution: 0, topic: None, subtopic: None };
+    event(received, Kind::ConversationClassified(Box::new(said)))
+}
+
 fn links(received: i64) -> Event {
     let (crm, crm_id, prospect) = ("hubspot".to_owned(), "512".to_owned(), serde_json::Map::new());
     let link = CrmLink { crm, crm_id, prospect, sequence: Sequence(1) };
@@ -193,6 +199,7 @@ fn word(decision: &Decision) -> String {
         Decision::Rate(Rated::Closed(_)) => "rate closed".into(),
         Decision::Rate(Rated::Nothing) => "rate alone".into(),
         Decision::Amend(..) => "amend".into(),
+        Decision::Classify(_) => "classify".into(),
         Decision::SetVariable(_) => "set variable".into(),
         Decision::SetProject(_) => "set project".into(),
         Decision::Erase => "erase".into(),

@@ -54,11 +54,12 @@ fn number(kind: &Kind) -> usize {
         Kind::ContactErase => 9,
         Kind::Due(_) => 10,
         Kind::Request(_) => 11,
+        Kind::ConversationClassified(_) => 13,
         Kind::CrmLinked(_) => 12,
     }
 }
 
-const KINDS: usize = 13;
+const KINDS: usize = 14;
 
 /// Every kind of event is in the table, and meets every head as it says.
 fn holds<const N: usize>(heads: [Option<Head>; N], table: Vec<(Event, [&str; N])>) {
@@ -95,6 +96,7 @@ fn every_state_meets_every_event() {
         (takes_over(50),               ["write open, Look",   "seal, HumanTakeover", "seal, HumanTakeover",      "seal, HumanTakeover",      "finish", "write open, Look"]),
         (takes_over(40),               ["write open, Look",   "seal, HumanTakeover", "seal, HumanTakeover",      "seal, HumanTakeover",      "finish", "amend"]),
         (updates(50, "a"),             ["nothing",            "write open, Look",    "write open, Look",         "write open, SessionEnded", "finish", "amend"]),
+        (classified(50),               ["classify",           "classify",            "classify",                 "classify",                 "finish", "classify"]),
         (sets(50),                     ["set variable",       "set variable",        "set variable",             "set variable",             "finish", "set variable"]),
         (deletes(50),                  ["set variable",       "set variable",        "set variable",             "set variable",             "finish", "set variable"]),
         (links(50),                    ["nothing",            "link",                "link",                     "link",                     "finish", "link"]),
@@ -135,6 +137,7 @@ fn the_next_conversation_meets_what_was_queued_before_it_opened_and_after() {
         (takes_over(35),               ["amend"]),
         (updates(55, "a"),             ["amend"]),
         (updates(70, "a"),             ["write open, Look"]),
+        (classified(55),               ["classify"]),
         (sets(55),                     ["set variable"]),
         (deletes(70),                  ["set variable"]),
         (event(70, Kind::ContactErase), ["erase"]),

@@ -18,6 +18,7 @@ use crate::{
     archive::PostgresArchive,
     config::{DatabaseConfig, Faults, QueueConfig, TableConfig},
     hot::DynamoStore,
+    outbox::Outbox,
 };
 
 /// What to do with conversations.
@@ -63,12 +64,13 @@ pub(super) struct Whereabouts {
 pub(super) struct Stores {
     pub(super) archive: PostgresArchive,
     pub(super) hot: DynamoStore,
+    pub(super) outbox: Outbox,
 }
 
 impl Stores {
     pub(super) async fn build(get: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
         let (table, database) = both(TableConfig::read(get), DatabaseConfig::read(get))?;
-        Ok(Self { archive: app::archive(&database)?, hot: hot(&table).await })
+        Ok(Self { archive: app::archive(&database)?, hot: hot(&table).await, outbox: app::outbox(&database)? })
     }
 }
 

@@ -63,6 +63,9 @@ pub(super) async fn run(
         }
         Decision::Rate(Rated::Nothing) => "stored as a rating of no conversation".to_owned(),
         Decision::Amend(stretch, _) => format!("the archive of conversation {} would say so", stretch.id),
+        Decision::Classify(said) => {
+            format!("the archive of conversation {} would say how it ended, unless it does", said.conversation)
+        }
         Decision::SetVariable(_) => "the variable would be written".to_owned(),
         Decision::SetProject(_) => "the project's settings would be stored".to_owned(),
         Decision::Erase => "the contact's erasure would be asked for".to_owned(),

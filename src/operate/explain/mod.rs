@@ -1,12 +1,12 @@
 //! `conversationd explain`: everything that happened to a conversation or a contact, and why, in one order.
 //!
-//! Each source of facts is a file with a function that tells them to the [`Timeline`]. What was sent outward about a
-//! conversation is told by one more such file, once there is an outbox; it is called in [`one`].
+//! Each source of facts is a file with a function that tells them to the [`Timeline`].
 
 mod beside;
 mod conversation;
 mod messages;
 mod timeline;
+mod told;
 mod why;
 
 use std::process::ExitCode;
@@ -152,5 +152,6 @@ async fn life(
     timeline: &mut Timeline,
 ) -> anyhow::Result<()> {
     let life = Life { id, thread, head, row };
-    life.tell(timeline, stores, Mask::unless(arguments.reveal), arguments.messages as usize).await
+    life.tell(timeline, stores, Mask::unless(arguments.reveal), arguments.messages as usize).await?;
+    told::outward(timeline, stores, id).await
 }

@@ -45,7 +45,8 @@ impl Timeline {
 
     /// In order of time; what is of one time, in the order of a conversation's life.
     pub(super) fn in_order(mut self) -> Vec<Entry> {
-        const LIFE: [&str; 8] = ["held", "opened", "message", "rated", "closing", "closed", "archived", "late"];
+        const LIFE: [&str; 10] =
+            ["held", "opened", "message", "rated", "closing", "closed", "archived", "late", "told", "attempt"];
         let rank = |entry: &Entry| LIFE.iter().position(|what| *what == entry.what).unwrap_or(LIFE.len());
         self.entries.sort_by_key(|entry| (entry.at, rank(entry)));
         self.entries
