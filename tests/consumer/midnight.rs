@@ -17,6 +17,7 @@ use crate::model::{
 };
 
 /// Conversations of one midnight: many times what may be outstanding. `CONVERSATIONS=100000` tries as many.
+#[allow(clippy::disallowed_methods)] // how many are asked for
 fn conversations() -> u64 {
     std::env::var("CONVERSATIONS").ok().and_then(|many| many.parse().ok()).unwrap_or(15 * OUTSTANDING as u64)
 }
@@ -67,7 +68,8 @@ async fn conversations_due_at_one_midnight_close_at_a_bounded_rate_and_nobody_wa
         sleep(Duration::from_secs(5)).await;
         assert!(story.world.elapsed() < HOUR, "the midnight does not end");
     }
-    assert!(most <= OUTSTANDING + 10, "{most} in the queue at once");
+    // and those whose close is done and whose delete is on its way
+    assert!(most <= OUTSTANDING * 3 / 2, "{most} in the queue at once");
     assert!(slowest < Duration::from_secs(30), "a message waited for {slowest:?}");
     story.rests_within(HOUR).await;
     story.holds();
