@@ -12,6 +12,12 @@ const SENT: &str = include_str!("../../tests/fixtures/events/message_sent.json")
 /// Messages of each thread, all told.
 const PER_THREAD: usize = 10;
 
+/// Threads that speak by turns: as many as a daemon holds deliveries of, so that none speaks while it is being heard.
+const THREADS: usize = 500;
+
+/// When so many messages have come, all their threads have said everything, and others begin.
+pub const GENERATION: usize = THREADS * PER_THREAD;
+
 /// Threads are spread over so many projects.
 const PROJECTS: usize = 20;
 
@@ -33,16 +39,17 @@ pub struct Shape {
     pub run: usize,
 }
 
-/// The answers to the receives that empty a queue of `messages` (a multiple of 100), the first sent at `begins`.
+/// The answers to the receives that empty a queue of `messages` (a multiple of ten), the first sent at `begins`.
 ///
-/// A tenth as many threads have ten messages each, from both sides in turn; a thread comes round again only after all others.
+/// Every thread has ten messages, from both sides in turn, and comes round again only after all others of its generation. So
+/// every generation costs the same: a tenth of its messages open a conversation.
 pub fn receives(messages: usize, shape: Shape, begins: DateTime<chrono::Utc>) -> Vec<Bytes> {
     let (received, sent) = (fixture(RECEIVED), fixture(SENT));
-    let threads = messages / PER_THREAD;
     let answer = |first: usize| {
         let delivery = |n: usize| {
-            let (thread, round) = (n / shape.run % threads, n / (shape.run * threads));
-            let of_thread = round * shape.run + n % shape.run;
+            let (generation, place) = (n / GENERATION, n % GENERATION);
+            let thread = generation * THREADS + place / shape.run % THREADS;
+            let of_thread = place / (shape.run * THREADS) * shape.run + n % shape.run;
             let event = if of_thread.is_multiple_of(2) { &received } else { &sent };
             self::delivery(event.clone(), n, thread, begins.timestamp_millis() + n as i64 * APART_MILLIS)
         };

@@ -17,14 +17,14 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 
 use crate::{
-    backlog::Shape,
+    backlog::{GENERATION, Shape},
     null::{Bill, NullAws},
     path::Path,
     report::{Ran, Report},
     usage::Used,
 };
 
-/// The first message of many threads, then the second of each, and so on: nothing to gain from a thread's messages coming
+/// The first message of 500 threads, then the second of each, and so on: nothing to gain from a thread's messages coming
 /// together. The last line is of this shape.
 const ONE_BY_ONE: Shape = Shape { name: "one message of a thread at a time", run: 1 };
 
@@ -34,8 +34,8 @@ const IN_RUNS: Shape = Shape { name: "five messages of a thread in a row", run: 
 /// Messages of a backlog, for the memory that it takes to drain it.
 const BACKLOG: usize = 100_000;
 
-/// Of every run, this part comes before the measurement.
-const WARM_UP: usize = 10;
+/// Of every run, so many come before the measurement.
+const WARM_UP: usize = GENERATION;
 
 /// What a process that runs one path is told first.
 const RUN: &str = "--run";
@@ -46,7 +46,7 @@ fn main() -> anyhow::Result<()> {
         [RUN, path, messages] => {
             let (path, messages) = (Path::named(path).context("no such path")?, messages.parse::<u64>()?);
             let runtime = tokio::runtime::Runtime::new()?;
-            let used = runtime.block_on(path.run(messages / WARM_UP as u64, messages))?;
+            let used = runtime.block_on(path.run(WARM_UP as u64, messages))?;
             println!("{}", serde_json::to_string(&used)?);
             // polls are open still, and nobody waits for them
             std::process::exit(0)
@@ -56,10 +56,12 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn all() -> anyhow::Result<()> {
-    let (messages, rounds) = (number("MESSAGES", 20_000)? / 100 * 100, number("ROUNDS", 5)?);
-    ensure!(messages > 0 && rounds > 0, "MESSAGES must be 100 at least, ROUNDS 1");
+    let (messages, rounds) = (number("MESSAGES", 20_000)? / GENERATION * GENERATION, number("ROUNDS", 5)?);
+    ensure!(messages > WARM_UP && rounds > 0, "MESSAGES must be twice {GENERATION} at least, ROUNDS 1");
     let aws = NullAws::start()?;
-    println!("{messages} messages a run, {rounds} rounds; medians, with the least and the most\n");
+    println!(
+        "{messages} messages a run, the first {WARM_UP} unmeasured, {rounds} rounds; medians, with the least and the most\n"
+    );
     let in_runs = rounds_of(&aws, IN_RUNS, messages, rounds)?;
     println!("{in_runs}");
     let one_by_one = rounds_of(&aws, ONE_BY_ONE, messages, rounds)?;

@@ -49,7 +49,7 @@ async fn put(clients: &Clients, table: &str, pk: &str, sk: &str, body: &str) -> 
         ("pk".to_owned(), S(pk.to_owned())),
         ("sk".to_owned(), S(sk.to_owned())),
         ("body".to_owned(), S(body.to_owned())),
-        ("expires_at".to_owned(), N(TTL_SECONDS.to_string())),
+        ("expires_at".to_owned(), N((chrono::Utc::now().timestamp() + TTL_SECONDS).to_string())),
     ]);
     clients.dynamodb.put_item().table_name(table).set_item(Some(item)).send().await?;
     Ok(())
