@@ -142,6 +142,9 @@ enum Command {
                             conversationd export --format csv --out - | head"
     )]
     Export(operate::export::Arguments),
+    /// Links between conversations and customer records.
+    #[command(subcommand)]
+    Crm(operate::crm::Command),
     /// Put legal holds on, and take them off: what they cover is neither erased nor purged.
     #[command(subcommand)]
     Hold(operate::hold::Command),
@@ -230,6 +233,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Export(arguments) => {
             return operate::export::run(&arguments, &DatabaseConfig::read(environment)?).await;
         }
+        Command::Crm(command) => return operate::crm::run(&command, environment).await,
         Command::Hold(command) => return operate::hold::run(&command, &DatabaseConfig::read(environment)?).await,
         Command::Erase(arguments) => return operate::erase::run(&arguments, environment).await,
         Command::Doctor(arguments) => return operate::doctor::run(&arguments, environment).await,

@@ -8,7 +8,7 @@ use crate::{
     clock::Clock,
     config::{DatabaseConfig, SinkConfig, SinksConfig, Target},
     counters::Counters,
-    outbox::{Order, Outbox, Registration, Schedule},
+    outbox::{Order, Outbox, Rate, Registration, Schedule},
     relay::{Outlet, Relay},
     sink::{self, Http, Shared},
 };
@@ -62,5 +62,6 @@ fn outlet(config: &SinkConfig, sink: Arc<dyn sink::Sink>) -> Outlet {
         concurrency: config.concurrency,
         park: config.park,
         timeout: config.timeout,
+        rate: config.rate.map(|rate| Rate { per_window: rate.per_ten_seconds, per_day: rate.per_day }),
     }
 }

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::{Archive, ArchiveError, Summary, Transaction};
 use crate::{
     breaker::Breaker,
-    domain::{Changes, Close, EventId, Message, Rating, Record, Thread, Variable},
+    domain::{Changes, Close, ConversationId, CrmLink, EventId, Message, Rating, Record, Thread, Variable},
 };
 
 /// An archive with a breaker.
@@ -67,6 +67,11 @@ impl Archive for Guarded {
     async fn rate_alone(&self, thread: &Thread, rating: &Rating) -> Result<(), ArchiveError> {
         let _turn = self.admit().await?;
         told(&self.breaker, self.inner.rate_alone(thread, rating).await)
+    }
+
+    async fn link(&self, thread: &Thread, conversation: ConversationId, link: &CrmLink) -> Result<(), ArchiveError> {
+        let _turn = self.admit().await?;
+        told(&self.breaker, self.inner.link(thread, conversation, link).await)
     }
 
     async fn request_erasure(

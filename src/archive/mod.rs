@@ -4,6 +4,7 @@
 
 mod columns;
 mod content_hash;
+mod crm_link;
 mod details;
 mod erase;
 mod error;
@@ -28,6 +29,7 @@ use chrono::{DateTime, Utc};
 use thiserror::Error;
 
 pub use content_hash::ContentHash;
+pub use crm_link::OlderLink;
 pub use erase::{ErasureDone, ErasureRequest, Traces};
 pub use figures::{Figures, Grouping, Period};
 pub use guarded::Guarded;
@@ -41,7 +43,7 @@ pub use reader::{ArchiveReader, GuardedReader, Listing};
 pub use verify::Recheck;
 pub use walk::{DayTotal, Span};
 
-use crate::domain::{Changes, Close, EventId, Message, Rating, Record, Thread, Variable};
+use crate::domain::{Changes, Close, ConversationId, CrmLink, EventId, Message, Rating, Record, Thread, Variable};
 
 /// The archive as the pipeline sees it.
 #[async_trait]
@@ -51,6 +53,10 @@ pub trait Archive: Send + Sync {
 
     /// Stores a rating that belongs to no conversation of `thread`, unless it stands already. Durable when it returns.
     async fn rate_alone(&self, thread: &Thread, rating: &Rating) -> Result<(), ArchiveError>;
+
+    /// Stores which customer record `conversation` of `thread` belongs to, unless a later event said so. Durable when it
+    /// returns.
+    async fn link(&self, thread: &Thread, conversation: ConversationId, link: &CrmLink) -> Result<(), ArchiveError>;
 
     /// Writes down that the person `contact` of `project` is to be erased, unless this event said so already. Durable when
     /// it returns; `conversationd erase --pending` does it.

@@ -16,8 +16,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use super::columns::to_the_microsecond;
 use super::session::{Session, within};
 use super::transaction::PostgresTransaction;
-use super::{Archive, ArchiveError, Transaction, rating};
-use crate::domain::{EventId, Notice, Rating, Thread};
+use super::{Archive, ArchiveError, Transaction, crm_link, rating};
+use crate::domain::{ConversationId, CrmLink, EventId, Notice, Rating, Thread};
 use crate::outbox;
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -159,6 +159,14 @@ impl Archive for PostgresArchive {
             within(patience, outbox::enqueue(connection, &told)).await?;
         }
         session.command("commit").await?;
+        session.give_back();
+        Ok(())
+    }
+
+    async fn link(&self, thread: &Thread, conversation: ConversationId, link: &CrmLink) -> Result<(), ArchiveError> {
+        let mut session = self.session().await?;
+        let (patience, connection) = session.parts();
+        crm_link::write(patience, connection, thread, conversation, link).await?;
         session.give_back();
         Ok(())
     }

@@ -22,7 +22,9 @@ pub use reader::{Fault, Faults, Secret};
 pub use receipt::ReceiptConfig;
 use settings::*;
 pub use settings::{SETTINGS, Setting};
-pub use sinks::{AlertRules, DatalakeNames, EgressConfig, QueueShape, SecretRef, SinkConfig, SinksConfig, Target};
+pub use sinks::{
+    AlertRules, DatalakeNames, EgressConfig, QueueShape, RateConfig, SecretRef, SinkConfig, SinksConfig, Target,
+};
 
 /// How the log looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -154,6 +154,12 @@ impl ConversationId {
         let name = [thread.as_str().as_bytes(), b"\0", opened_by.0.as_bytes(), &version.to_be_bytes()].concat();
         Self(Uuid::new_v5(&NAMESPACE, &name))
     }
+
+    /// The id of a conversation that an older service called `name` in `project`: `name` itself when it is a UUID.
+    pub fn of_older(project: &str, name: &str) -> Self {
+        let derived = || Uuid::new_v5(&NAMESPACE, ["older", project, name].join("\0").as_bytes());
+        Self(name.parse().unwrap_or_else(|_| derived()))
+    }
 }
 
 impl fmt::Display for ConversationId {

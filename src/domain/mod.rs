@@ -4,6 +4,7 @@
 //! method that does not exist ([`Closed`] has no `append`).
 
 mod conversation;
+mod crm_link;
 mod details;
 mod ids;
 mod message;
@@ -16,6 +17,7 @@ mod variable;
 pub use conversation::{
     Close, CloseReason, Closed, Closing, Conversation, Due, DueReason, End, Head, Open, Opening, Record, Stretch,
 };
+pub use crm_link::CrmLink;
 pub use details::{Changes, Details, TooMuch, Window};
 pub use ids::{ConversationId, EventId, Place, Sequence, Thread, ThreadKey};
 pub use message::{Attachment, Direction, Message, SenderType, Spot, Tokens};

@@ -10,7 +10,7 @@ use super::name::Name;
 use super::rating::{CSAT_SCORES, NPS_SCORES};
 use super::request::Asked;
 use super::shape::{Form, Shape, blank, definitions};
-use super::{conversation_close, due, message, project, rating, request_shape, session, state, update, window};
+use super::{conversation_close, crm, due, message, project, rating, request_shape, session, state, update, window};
 
 /// Where schemas are known by their ids.
 const SCHEMAS: &str = "urn:conversationd:schema:";
@@ -150,7 +150,7 @@ pub fn shared() -> Map<String, Value> {
 
 /// Every event of the contract that this version takes.
 pub fn described() -> Vec<Described> {
-    [messages(), sessions(), surveys(), conversations(), states(), others(), requests()].concat()
+    [messages(), sessions(), surveys(), conversations(), states(), crm(), others(), requests()].concat()
 }
 
 fn messages() -> Vec<Described> {
@@ -278,6 +278,25 @@ fn states() -> Vec<Described> {
             &["state.delete"],
             state::delete_shape(),
             json!({"state_type": "flow", "state_key": "step"}),
+        ),
+    ]
+}
+
+fn crm() -> Vec<Described> {
+    vec![
+        Described::of(
+            "crm.linked",
+            "A CRM knows the contact, or a conversation's contact was joined with one of its records.",
+            &[crm::LINKED],
+            crm::linked_shape(),
+            json!({"crm": "hubspot", "crm_id": 512, "prospect_data": {"rol": "CEO"}}),
+        ),
+        Described::of(
+            "crm.contact_updated",
+            "The contact changed in its CRM.",
+            &[crm::UPDATED],
+            crm::updated_shape(),
+            json!({"crm": "hubspot", "crm_id": 512, "properties": {"lifecyclestage": "customer"}}),
         ),
     ]
 }

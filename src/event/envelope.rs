@@ -265,7 +265,6 @@ mod tests {
             (json!({}), Code::MissingEventType, Some("event_type")),
             (json!({"event_type": " ", "data": {}}), Code::MissingEventType, Some("event_type")),
             (json!({"data": {"event_type": "due", "ticket_uuid": "t"}}), Code::MissingEventType, Some("event_type")),
-            (json!({"event_type": "crm.linked"}), Code::UnsupportedEventType, Some("event_type")),
             (json!({"event_type": "party.started"}), Code::UnknownEventType, Some("event_type")),
             (json!({"event_type": ["due"]}), Code::WrongType, Some("event_type")),
             (json!({"event_type": "due", "data": "{}"}), Code::WrongType, Some("data")),

@@ -5,7 +5,7 @@ use crate::domain::{Direction, RatingKind};
 
 impl Kind {
     /// The names of all events that change something; requests have names of their own.
-    pub const NAMES: [&'static str; 14] = [
+    pub const NAMES: [&'static str; 15] = [
         "message.received",
         "message.sent",
         "session.opened",
@@ -19,6 +19,7 @@ impl Kind {
         "state.set",
         "project.updated",
         "contact.erase",
+        "crm.linked",
         "due",
     ];
 
@@ -42,6 +43,7 @@ impl Kind {
             Self::SetVariable(_) => "state.set",
             Self::ProjectUpdated(_) => "project.updated",
             Self::ContactErase => "contact.erase",
+            Self::CrmLinked(_) => "crm.linked",
             Self::Due(_) => "due",
             Self::Request(request) => request.name(),
         }

@@ -10,7 +10,7 @@ use crate::domain::{ConversationId, Thread};
 
 const CANARY: &str = "canary5511999990000";
 
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 20] = [
     "message.received",
     "message.sent",
     "conversation.save_message",
@@ -26,13 +26,15 @@ const NAMES: [&str; 18] = [
     "state.delete",
     "project.updated",
     "contact.erase",
+    "crm.linked",
+    "crm.contact_updated",
     "get_context",
     "canary5511999990000",
     "",
 ];
 
 /// Every field the decoder reads, by its path.
-const PATHS: [&str; 73] = [
+const PATHS: [&str; 77] = [
     "/Type",
     "/Message",
     "/MessageAttributes",
@@ -105,6 +107,10 @@ const PATHS: [&str; 73] = [
     "/data/close_policy",
     "/data/close_policy/idle_seconds",
     "/data/close_policy/close_at_midnight",
+    "/data/crm",
+    "/data/crm_id",
+    "/data/prospect_data",
+    "/data/properties",
     "/canary",
 ];
 
@@ -113,6 +119,7 @@ fn sound(name: &str) -> Value {
     json!({"event_type": name, "data": {
         "project_uuid": "p", "contact_urn": "c", "channel_uuid": "ch", "session_id": "s",
         "value": 5, "title": "t", "state_type": "t", "state_key": "k", "state_value": 0, "timezone": "UTC", "close_policy": {},
+        "crm": "c", "crm_id": "i", "prospect_data": {"a": "b"}, "properties": {"a": "b"},
         "due_conversation_id": "6f0c63a4-5d53-4c5e-9d0a-0d5b6a1e7c11", "due_at": "2026-03-01T12:00:00Z",
         "message": {"text": "hi", "source": "incoming"},
     }})
@@ -187,6 +194,7 @@ fn strings_of(event: &Event) -> Value {
             changes.agent_id
         ]),
         Kind::SetVariable(set) => json!([set.state_type, set.key, set.value]),
+        Kind::CrmLinked(link) => json!([link.crm, link.crm_id, link.prospect]),
         Kind::ProjectUpdated(_) | Kind::ContactErase | Kind::Due(_) | Kind::Request(_) => Value::Null,
     };
     json!([event.thread, event.group_id, kind])

@@ -4,6 +4,7 @@
 
 pub mod contract;
 pub mod conversation_close;
+mod crm;
 pub mod due;
 mod envelope;
 mod fields;
@@ -36,7 +37,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::{Changes, ConversationId, EventId, Message, ProjectSettings, Rating, Sequence, Thread, Window};
+use crate::domain::{
+    Changes, ConversationId, CrmLink, EventId, Message, ProjectSettings, Rating, Sequence, Thread, Window,
+};
 
 use envelope::Envelope;
 use identity::Identity;
@@ -94,7 +97,7 @@ pub enum Kind {
     ConversationClose(ConversationClose),
     /// `conversation.window`.
     ConversationWindow(Box<ConversationWindow>),
-    /// `conversation.update`.
+    /// `conversation.update`; also `crm.contact_updated`, which says the same of the customer.
     ConversationUpdate(Box<Changes>),
     /// `state.set` or `state.delete`.
     SetVariable(Box<SetVariable>),
@@ -102,6 +105,8 @@ pub enum Kind {
     ProjectUpdated(ProjectSettings),
     /// `contact.erase`.
     ContactErase,
+    /// `crm.linked`.
+    CrmLinked(Box<CrmLink>),
     /// `due`: the timer's own command.
     Due(Due),
     /// Somebody asks.
@@ -238,6 +243,14 @@ pub fn decode(raw: &Raw<'_>) -> Result<Event, Rejection> {
             (identity.of(project::NAME, None), Kind::ProjectUpdated(settings))
         }
         Name::ContactErase => (identity.of(CONTACT_ERASE, None), Kind::ContactErase),
+        Name::CrmLinked => {
+            let link = crm::read_linked(&mut envelope.data, raw)?;
+            (identity.of(crm::LINKED, None), Kind::CrmLinked(Box::new(link)))
+        }
+        Name::CrmContactUpdated => {
+            let changes = crm::read_updated(&mut envelope.data, raw)?;
+            (identity.of(crm::UPDATED, None), Kind::ConversationUpdate(Box::new(changes)))
+        }
         Name::Due => {
             let due = due::read(&mut envelope.data)?;
             (due::id(&key, &due), Kind::Due(due))

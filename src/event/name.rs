@@ -23,12 +23,14 @@ pub(super) enum Name {
     StateDelete,
     ProjectUpdated,
     ContactErase,
+    CrmLinked,
+    CrmContactUpdated,
     Due,
     Request(Asked),
 }
 
 /// Events and their names.
-pub(super) const NAMES: [(&str, Name); 19] = [
+pub(super) const NAMES: [(&str, Name); 21] = [
     ("message.received", Name::MessageReceived),
     ("message.sent", Name::MessageSent),
     ("conversation.save_message", Name::SaveMessage),
@@ -47,11 +49,10 @@ pub(super) const NAMES: [(&str, Name); 19] = [
     ("state.delete", Name::StateDelete),
     ("project.updated", Name::ProjectUpdated),
     ("contact.erase", Name::ContactErase),
+    ("crm.linked", Name::CrmLinked),
+    ("crm.contact_updated", Name::CrmContactUpdated),
     ("due", Name::Due),
 ];
-
-/// Names of the contract that this version does not handle.
-const UNSUPPORTED: [&str; 2] = ["crm.contact_updated", "crm.linked"];
 
 impl Name {
     /// Who speaks in an event of this name, unless the event says otherwise.
@@ -66,7 +67,7 @@ impl Name {
     /// The event called `name`, by its own name or an alias.
     ///
     /// # Errors
-    /// The contract has no such name, or this version does not handle it.
+    /// The contract has no such name.
     pub(super) fn parse(name: &str) -> Result<Self, Rejection> {
         if let Some(asked) = Asked::named(name) {
             return Ok(Self::Request(asked));
@@ -74,12 +75,7 @@ impl Name {
         if let Some((_, known)) = NAMES.iter().find(|(known, _)| *known == name) {
             return Ok(*known);
         }
-        match name {
-            name if UNSUPPORTED.contains(&name) => {
-                Err(Rejection::field(Code::UnsupportedEventType, "event_type", "is not handled by this version"))
-            }
-            _ => Err(Rejection::field(Code::UnknownEventType, "event_type", "is not a name of the contract")),
-        }
+        Err(Rejection::field(Code::UnknownEventType, "event_type", "is not a name of the contract"))
     }
 }
 
@@ -88,10 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_of_the_contract_is_handled_or_said_to_be_unsupported() {
-        for name in UNSUPPORTED {
-            assert_eq!(Name::parse(name).expect_err(name).code, Code::UnsupportedEventType, "{name}");
-        }
+    fn every_name_of_the_contract_is_handled() {
         for (name, parsed) in [
             ("message.received", Name::MessageReceived),
             ("message.sent", Name::MessageSent),
@@ -110,6 +103,8 @@ mod tests {
             ("state.delete", Name::StateDelete),
             ("project.updated", Name::ProjectUpdated),
             ("contact.erase", Name::ContactErase),
+            ("crm.linked", Name::CrmLinked),
+            ("crm.contact_updated", Name::CrmContactUpdated),
             ("due", Name::Due),
         ] {
             assert_eq!(Name::parse(name), Ok(parsed), "{name}");

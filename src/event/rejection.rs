@@ -21,8 +21,6 @@ pub enum Code {
     MissingEventType,
     /// Not a name of the contract.
     UnknownEventType,
-    /// A name of the contract that this version does not handle.
-    UnsupportedEventType,
     /// A required field is absent, null or blank.
     MissingField,
     /// A field has another type than the contract says.
@@ -48,7 +46,6 @@ impl Code {
             Self::TooDeep => "too_deep",
             Self::MissingEventType => "missing_event_type",
             Self::UnknownEventType => "unknown_event_type",
-            Self::UnsupportedEventType => "unsupported_event_type",
             Self::MissingField => "missing_field",
             Self::WrongType => "wrong_type",
             Self::TooLong => "too_long",
@@ -146,9 +143,9 @@ mod tests {
 
     #[test]
     fn a_code_is_written_in_snake_case() {
-        let rejection = Rejection::field(Code::UnsupportedEventType, "key", "is not handled");
+        let rejection = Rejection::field(Code::UnknownEventType, "key", "is not handled");
         let json = serde_json::to_string(&rejection).expect("json");
-        assert_eq!(json, r#"{"code":"unsupported_event_type","field":"key","reason":"is not handled"}"#);
+        assert_eq!(json, r#"{"code":"unknown_event_type","field":"key","reason":"is not handled"}"#);
         assert_eq!(serde_json::from_str::<Rejection>(&json).expect("rejection"), rejection);
     }
 

@@ -3,6 +3,7 @@
 //! One file per event. Every change to a thread is decided here and nowhere else.
 
 mod conversation_close;
+mod crm;
 mod details;
 mod due;
 mod message;
@@ -63,6 +64,8 @@ pub enum Decision {
     SetVariable(Box<Variable>),
     /// Store what the project says from now on.
     SetProject(ProjectSettings),
+    /// Store which customer record the conversation belongs to.
+    Link(ConversationId),
     /// Note in the archive that the contact is to be erased.
     Erase,
     /// Send the event into the group of the thread it belongs to.
@@ -83,6 +86,9 @@ pub enum Rated {
     /// None that is known.
     Nothing,
 }
+
+/// The resolution of a conversation that a person took over: it has a chat room.
+const HAS_CHAT_ROOM: u8 = 4;
 
 /// Decides.
 pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
@@ -105,6 +111,7 @@ pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
         (Kind::Rating(rating), open) => rating::handle(seen, open, rating, policy),
         (Kind::ConversationWindow(window), open) => window::handle(seen, open, event, window, policy),
         (Kind::ConversationUpdate(changes), open) => details::handle(seen, open, event, changes),
+        (Kind::CrmLinked(_), open) => crm::linked(seen, open, event),
         (Kind::SetVariable(set), open) => variable::handle(seen, open, event, set),
         (_, None) => Decision::Nothing("no conversation is open"),
         (_, Some((_, open))) if event.received_at < open.record.opened_received_at => {
@@ -155,8 +162,11 @@ fn going_on(head: &Head, open: Open) -> Box<Head> {
     Box::new(head.next(Conversation::Open(open)))
 }
 
-/// Seals the conversation. What remains of the event is decided once it is closed.
+/// Seals the conversation. What remains of the event is decided once it is closed. Nobody who closes it without a resolution
+/// takes away that a person took over.
 fn sealed(head: &Head, open: &Open, close: Close, event: &Event, policy: &Policy) -> Decision {
+    let taken_over = open.record.details.has_chats_room.then_some(HAS_CHAT_ROOM);
+    let close = Close { resolution: close.resolution.or(taken_over), ..close };
     let closing = open.clone().close(close, event.received_at, policy);
     Decision::Write(Box::new(head.next(Conversation::Closing(closing))))
 }

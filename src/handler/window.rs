@@ -2,14 +2,11 @@
 //!
 //! It may come before the messages it follows: then it opens a conversation for them, which costs nothing if none come.
 
-use super::{Decision, Seen, amended, before, details::changed, going_on, is_older, sealed};
+use super::{Decision, HAS_CHAT_ROOM, Seen, amended, before, details::changed, going_on, is_older, sealed};
 use crate::{
     domain::{Changes, Close, CloseReason, Conversation, Details, End, Head, Open, Opening, Policy, Window},
     event::{ConversationWindow, Event, Rejection},
 };
-
-/// The resolution of a conversation that a person took over: it has a chat room.
-const HAS_CHAT_ROOM: u8 = 4;
 
 pub(super) fn handle(
     seen: &Seen,

@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod ask;
 pub mod conversations;
+pub mod crm;
 pub mod definition;
 pub mod dlq;
 pub mod doctor;

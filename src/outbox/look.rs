@@ -42,6 +42,7 @@ const LIST: &str = "
         and ($5::text is null or n.project = $5)
         and ($6::timestamptz is null or coalesce(d.done_at, d.created_at) >= $6)
         and ($7::timestamptz is null or coalesce(d.done_at, d.created_at) < $7)
+        and ($9::text is null or position(lower($9) in lower(d.last_reason)) > 0)
     order by coalesce(d.done_at, d.created_at), d.sink_id, d.lane, d.seq
     limit $8";
 
@@ -124,6 +125,8 @@ pub struct Filter {
     pub since: Option<DateTime<Utc>>,
     /// Settled before this time; of those pending, added.
     pub until: Option<DateTime<Utc>>,
+    /// Whose last attempt came to a reason with this text in it, in any case of letters.
+    pub reason: Option<String>,
     /// So many at most.
     pub limit: u32,
 }
@@ -212,7 +215,8 @@ impl Outbox {
             .bind(filter.project.as_deref())
             .bind(filter.since)
             .bind(filter.until)
-            .bind(i64::from(filter.limit));
+            .bind(i64::from(filter.limit))
+            .bind(filter.reason.as_deref());
         within(async { Ok(query.fetch_all(&self.pool).await?) }).await
     }
 

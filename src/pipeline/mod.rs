@@ -300,6 +300,13 @@ impl Pipeline {
                     return Ok(self.hot.set_variable(&thread, &variable).await.map(one)?);
                 }
                 Decision::SetProject(settings) => return self.set_project(&works[0], event, &settings).await.map(one),
+                Decision::Link(conversation) => {
+                    if let Kind::CrmLinked(link) = &event.kind {
+                        self.archive.link(&event.thread, conversation, link).await?;
+                        debug!(conversation.id = %conversation, "linked to a customer record");
+                    }
+                    return Ok(1);
+                }
                 Decision::Erase => return self.request_erasure(event).await.map(one),
                 Decision::Forward(place) => return self.forward(event, &place).await.map(one),
                 Decision::Wait(why) => return Err(Failure::NotYet(why)),

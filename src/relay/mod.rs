@@ -21,7 +21,9 @@ use crate::{
     clock::Clock,
     counters::Counters,
     domain::Notice,
-    outbox::{Attempt, Claimed, Failed, Outbox, OutboxError, Registration, Room, Schedule, Settlement, SinkId, Swept},
+    outbox::{
+        Attempt, Claimed, Failed, Outbox, OutboxError, Rate, Registration, Room, Schedule, Settlement, SinkId, Swept,
+    },
     sink::{Dispatch, Outcome, Sink, Verdict},
 };
 use watch::Seen;
@@ -64,6 +66,8 @@ pub struct Outlet {
     pub park: bool,
     /// How long a request may take.
     pub timeout: Duration,
+    /// How fast all replicas together may send to it.
+    pub rate: Option<Rate>,
 }
 
 /// The relay.
@@ -206,12 +210,24 @@ impl Relay {
     /// when the leases end at the earliest: counted from before they were asked for.
     async fn claim(&self, under_way: &BTreeMap<SinkId, u32>) -> Result<(Vec<Claimed>, Instant), OutboxError> {
         let routes = self.routes().await?;
-        let room = |(sink, outlet): (&SinkId, &Arc<Outlet>)| Room {
-            sink: *sink,
-            lanes: outlet.concurrency.saturating_sub(under_way.get(sink).copied().unwrap_or_default()),
-        };
+        let mut rooms = Vec::new();
+        for (sink, outlet) in routes {
+            let room = outlet.concurrency.saturating_sub(under_way.get(sink).copied().unwrap_or_default());
+            let lanes = match outlet.rate {
+                Some(rate) if room > 0 => self.outbox.take_leave(*sink, room, rate).await?,
+                _ => room,
+            };
+            rooms.push(Room { sink: *sink, lanes });
+        }
         let lease_ends = Instant::now() + self.lease;
-        let mut claimed = self.outbox.claim(&routes.iter().map(room).collect::<Vec<_>>(), self.lease).await?;
+        let mut claimed = self.outbox.claim(&rooms, self.lease).await?;
+        for room in rooms.iter().filter(|room| routes[&room.sink].rate.is_some()) {
+            let begun = claimed.iter().filter(|claimed| claimed.claim.sink == room.sink).count();
+            let unused = room.lanes.saturating_sub(u32::try_from(begun).unwrap_or(u32::MAX));
+            if unused > 0 {
+                self.outbox.give_back(room.sink, unused).await?;
+            }
+        }
         let sinks: Vec<SinkId> = routes.keys().copied().collect();
         for sink in self.outbox.probe(&sinks, self.lease).await? {
             claimed.extend(self.outbox.claim_probe(sink, self.lease).await?);

@@ -32,6 +32,15 @@ impl Relay {
             warn!(sink, minutes = self.lag.as_secs() / 60, "notices wait too long for a sink");
             alerts.push(self.alert("outbox_lag", &sink, &format!("notices wait for {} or longer", minutes(self.lag))));
         }
+        for (sink, outlet) in self.routes.get().into_iter().flatten() {
+            if let Some(rate) = outlet.rate
+                && self.outbox.day_is_used(*sink, rate).await?
+            {
+                let (name, text) =
+                    (&outlet.registration.name, "a day's requests are used up; notices wait for tomorrow");
+                alerts.push(self.alert("daily_limit", name, text));
+            }
+        }
         self.outbox.tell(&alerts).await?;
         *seen = now;
         Ok(())

@@ -20,6 +20,7 @@ use async_trait::async_trait;
 pub use address::is_public;
 pub use datalake::wire as datalake_wire;
 pub use http::Http;
+pub use hubspot::Prepared;
 pub use keys::{Keys, NewKeys, sign};
 pub use queue::SqsSend;
 pub use verdict::{Outcome, Verdict};
@@ -59,10 +60,21 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
 }
 
+/// Makes what the outside system must have before anything is sent to it: HubSpot's properties. `None` for any other.
+///
+/// # Errors
+/// It does not answer, or refuses; the verdict says why.
+pub async fn bootstrap(config: &SinkConfig, shared: &Shared) -> Option<Result<Vec<Prepared>, Verdict>> {
+    let Target::HubSpot { base, version, token } = &config.target else { return None };
+    Some(hubspot::HubSpot::new(base, version, token, shared).bootstrap().await)
+}
+
 /// The sink that `config` describes; `sqs` makes clients for a region.
 pub fn build(config: &SinkConfig, shared: &Shared, sqs: &dyn Fn(Option<&str>) -> aws_sdk_sqs::Client) -> Arc<dyn Sink> {
     match &config.target {
-        Target::Webhook { url, secret } => Arc::new(webhook::Webhook::new(url, secret, shared)),
+        Target::Webhook { url, secret, datalake } => {
+            Arc::new(webhook::Webhook::new(url, secret, datalake.clone(), shared))
+        }
         Target::Queue { url, region, shape } => {
             Arc::new(SqsSend::new(sqs(region.as_deref()), url.clone(), shape.clone()))
         }

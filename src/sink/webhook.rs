@@ -7,7 +7,10 @@ use url::Url;
 use async_trait::async_trait;
 
 use super::{Dispatch, Http, Keys, Outcome, Shared, Sink, Verdict, http::Outgoing, shape};
-use crate::{clock::Clock, config::SecretRef};
+use crate::{
+    clock::Clock,
+    config::{DatalakeNames, SecretRef},
+};
 
 /// Receivers expect bodies below 20 kB; beyond this nobody takes one.
 const LONGEST_BODY: usize = 256 * 1024;
@@ -16,13 +19,15 @@ const LONGEST_BODY: usize = 256 * 1024;
 pub(super) struct Webhook {
     url: Url,
     secret: SecretRef,
+    datalake: Option<DatalakeNames>,
     http: Arc<Http>,
     clock: Arc<dyn Clock>,
 }
 
 impl Webhook {
-    pub(super) fn new(url: &Url, secret: &SecretRef, shared: &Shared) -> Self {
-        Self { url: url.clone(), secret: secret.clone(), http: shared.http.clone(), clock: shared.clock.clone() }
+    pub(super) fn new(url: &Url, secret: &SecretRef, datalake: Option<DatalakeNames>, shared: &Shared) -> Self {
+        let (http, clock) = (shared.http.clone(), shared.clock.clone());
+        Self { url: url.clone(), secret: secret.clone(), datalake, http, clock }
     }
 }
 
@@ -34,7 +39,14 @@ impl Sink for Webhook {
             Some(Err(wrong)) => return Verdict::failed(Outcome::Misconfigured, None, wrong),
             None => return Verdict::failed(Outcome::Misconfigured, None, "the secret is not where it should be"),
         };
-        let body = shape::notice(dispatch).to_string().into_bytes();
+        let body = match &self.datalake {
+            None => shape::notice(dispatch),
+            Some(names) => match shape::datalake(dispatch.notice, names) {
+                Some(event) => event.json(),
+                None => return Verdict::not_for_it(),
+            },
+        };
+        let body = body.to_string().into_bytes();
         if body.len() > LONGEST_BODY {
             return Verdict::failed(Outcome::Refused { tries: 1 }, None, "the body is too large");
         }

@@ -1,8 +1,8 @@
 //! What a conversation has besides messages: ratings, details, variables. Each once, the latest by the right clock.
 
 use chrono::TimeDelta;
-use conversationd::archive::{Archive, ArchiveError};
-use conversationd::domain::{Changes, Close, CloseReason, EventId, RatingKind, Sequence, Variable, Window};
+use conversationd::archive::{Archive, ArchiveError, OlderLink};
+use conversationd::domain::{Changes, Close, CloseReason, CrmLink, EventId, RatingKind, Sequence, Variable, Window};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -291,6 +291,66 @@ async fn an_erasure_is_asked_for_once() {
         let pending = "select count(*) from erasure where done_at is null and requested_at = '2025-03-01T12:00:00Z'";
         assert_eq!(house.number(pending).await, 1);
         assert_eq!(house.number("select count(*) from erasure").await, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_link_follows_the_latest_event_and_keeps_what_was_said_of_the_person() {
+    in_a_house(async |house| {
+        let record = record(1);
+        let link = |sequence: u128, crm_id: &str, prospect: Value| CrmLink {
+            crm: "hubspot".into(),
+            crm_id: crm_id.into(),
+            prospect: keys(prospect),
+            sequence: Sequence(sequence),
+        };
+        for link in [link(5, "512", json!({"rol": "CEO"})), link(4, "1", json!({})), link(6, "513", json!({}))] {
+            for _ in 0..2 {
+                house.archive.link(&thread(), record.id, &link).await.expect("link");
+            }
+        }
+        let stands = "select count(*) from crm_link where crm_id = '513' and prospect = '{\"rol\": \"CEO\"}'";
+        assert_eq!(house.number(stands).await, 1);
+        assert_eq!(house.number("select count(*) from conversation_mappings where hubspot_id = '513'").await, 1);
+        let contact = thread().contact.expect("a contact");
+        assert_eq!(house.archive.erase("project", &contact, |_| ()).await.expect("erase").crm_links, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn older_links_are_imported_once_and_never_over_what_events_said() {
+    in_a_house(async |house| {
+        let mut addressed = thread();
+        addressed.conversation = Some("conversation-1".into());
+        let mut transaction = house.archive.begin().await.expect("begin");
+        transaction.lock(&addressed, &record(1)).await.expect("lock");
+        transaction.insert(&record(1), &messages(0..1), false).await.expect("insert");
+        transaction.finish(&record(1), Some(&close())).await.expect("finish");
+        let linked = record(2).id;
+        let newer = CrmLink { crm: "x".into(), crm_id: "1".into(), prospect: Map::new(), sequence: Sequence(1) };
+        house.archive.link(&thread(), linked, &newer).await.expect("link");
+
+        let older = |external_id: &str, crm_id: &str| OlderLink {
+            external_id: external_id.into(),
+            crm: "hubspot".into(),
+            crm_id: crm_id.into(),
+            prospect: keys(json!({"nombres": "Juan"})),
+            created_at: Some(noon()),
+            updated_at: None,
+        };
+        let links = [older("conversation-1", "512"), older("conversation-2", "513"), older(&linked.to_string(), "514")];
+        assert_eq!(house.archive.import_links("project", &links).await.expect("import"), 2);
+        assert_eq!(house.archive.import_links("project", &links).await.expect("again"), 0);
+        let known = "select count(*) from crm_link l join conversation c on c.id = l.conversation_id
+                     where l.crm_id = '512' and l.contact = 'whatsapp:+5511999990000'";
+        assert_eq!(house.number(known).await, 1, "linked as the conversation it is");
+        let seen = "select count(*) from conversation_mappings
+                    where (conversation_id, hubspot_id) in (('conversation-1', '512'), ('conversation-2', '513'))
+                      and prospect_data ->> 'nombres' = 'Juan' and created_at = '2025-03-01 12:00+00' and updated_at = created_at";
+        assert_eq!(house.number(seen).await, 2);
+        assert_eq!(house.number("select count(*) from crm_link where crm_id = '1'").await, 1, "as the event said");
     })
     .await;
 }

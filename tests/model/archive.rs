@@ -10,8 +10,8 @@ use chrono::{DateTime, Utc};
 use conversationd::{
     archive::{Archive, ArchiveError, Summary, Transaction},
     domain::{
-        Changes, Close, Conversation, ConversationId, Details, EventId, Message, Rating, Record, Thread, ThreadKey,
-        Variable,
+        Changes, Close, Conversation, ConversationId, CrmLink, Details, EventId, Message, Rating, Record, Thread,
+        ThreadKey, Variable,
     },
 };
 
@@ -40,6 +40,8 @@ pub struct ArchiveState {
     pub notices: Vec<(ConversationId, bool, Vec<EventId>)>,
     /// Ratings: the conversation each stands with, if any.
     pub ratings: BTreeMap<EventId, Option<ConversationId>>,
+    /// Customer records that conversations belong to.
+    pub links: BTreeMap<ConversationId, CrmLink>,
     /// Contacts to be erased, and the events that asked for it.
     pub erasures: BTreeMap<EventId, (String, String)>,
     /// How each closed, and with which resolution since.
@@ -91,6 +93,17 @@ impl Archive for ModelArchive {
             state.archive.ratings.entry(event).or_insert(None);
         });
         rated.await.map_err(unavailable)
+    }
+
+    async fn link(&self, _: &Thread, conversation: ConversationId, link: &CrmLink) -> Result<(), ArchiveError> {
+        let link = link.clone();
+        let linked = self.0.io("link", true, move |state: &mut State, _| {
+            let newest = state.archive.links.entry(conversation).or_insert_with(|| link.clone());
+            if newest.sequence < link.sequence {
+                *newest = link;
+            }
+        });
+        linked.await.map_err(unavailable)
     }
 
     async fn request_erasure(

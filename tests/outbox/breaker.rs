@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use conversationd::{
     domain::Notice,
-    outbox::{Failed, Settlement},
+    outbox::{Failed, Rate, Settlement},
 };
 
 use crate::house::{LEASE, in_a_house, noon, notice};
@@ -126,6 +126,65 @@ async fn a_paused_sink_keeps_queueing_and_a_disabled_one_recovers_what_it_missed
             house.settle(&claimed, Settlement::Delivered).await;
         }
         house.is_sound().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn bucket_window_bound() {
+    in_a_house(async |house| {
+        let [sink] = house.sinks(["a"]).await;
+        let rate = Rate { per_window: 20, per_day: 1_000 };
+        // a second at a time, five replicas that want more than there is
+        let mut granted = Vec::new();
+        for _ in 0..40 {
+            let mut now = 0;
+            for _ in 0..5 {
+                now += house.outbox.take_leave(sink, 8, rate).await.expect("leave");
+            }
+            granted.push(now);
+            house.script("update outbox_sink set tokens_at = tokens_at - interval '1 second'").await;
+        }
+        let busiest = granted.windows(10).map(|window| window.iter().sum::<u32>()).max();
+        // the database's own time goes on a little while the story is told
+        assert!(busiest.is_some_and(|busiest| (15..=21).contains(&busiest)), "{granted:?}");
+        assert!(granted[20..].iter().sum::<u32>() >= 18, "it goes on at half the window's rate: {granted:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn replicas_that_ask_at_once_get_no_more_than_there_is_and_what_is_given_back_is_there_again() {
+    in_a_house(async |house| {
+        let [sink] = house.sinks(["a"]).await;
+        let rate = Rate { per_window: 20, per_day: 100 };
+        let ask = |wanted| {
+            let outbox = house.outbox.clone();
+            tokio::spawn(async move { outbox.take_leave(sink, wanted, rate).await.expect("leave") })
+        };
+        let mut granted = 0;
+        for asked in [ask(4), ask(4), ask(4), ask(4)] {
+            granted += asked.await.expect("asked");
+        }
+        assert!((10..=11).contains(&granted), "{granted}");
+        house.outbox.give_back(sink, 3).await.expect("given back");
+        assert!(house.outbox.take_leave(sink, 9, rate).await.expect("leave") >= 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nine_tenths_of_a_day_are_used_and_the_next_day_begins_anew() {
+    in_a_house(async |house| {
+        let [sink] = house.sinks(["a"]).await;
+        let rate = Rate { per_window: 1_000, per_day: 50 };
+        assert!(!house.outbox.day_is_used(sink, rate).await.expect("used"));
+        assert_eq!(house.outbox.take_leave(sink, 100, rate).await.expect("leave"), 45);
+        assert!(house.outbox.day_is_used(sink, rate).await.expect("used"));
+        assert_eq!(house.outbox.take_leave(sink, 100, rate).await.expect("leave"), 0);
+        house.script("update outbox_sink set day = day - 1").await;
+        assert!(!house.outbox.day_is_used(sink, rate).await.expect("used"));
+        assert_eq!(house.outbox.take_leave(sink, 10, rate).await.expect("leave"), 10);
     })
     .await;
 }

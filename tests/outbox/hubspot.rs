@@ -24,6 +24,8 @@ struct Portal {
     /// By type and unique property.
     records: BTreeMap<(String, String), (u64, Map<String, Value>)>,
     associations: BTreeSet<String>,
+    /// Properties and their groups, by path and name.
+    properties: BTreeSet<(String, String)>,
     /// What to answer instead; 0 means to do it and to say nothing, 1 to do it and say so.
     faults: VecDeque<(u16, Value)>,
 }
@@ -42,6 +44,11 @@ impl Portal {
     }
 
     fn act(&mut self, got: &Got) -> (u16, String) {
+        if let Some((_, path)) = got.line.split_once(" /crm/properties/2026-09/") {
+            let name = got.json()["name"].as_str().expect("a name").to_owned();
+            let new = self.properties.insert((path.to_owned(), name));
+            return if new { (201, "{}".into()) } else { (409, json!({ "category": "CONFLICT" }).to_string()) };
+        }
         let (method, path) = got.line.split_once(" /crm/objects/2026-09/").expect("the path of its version");
         let parts: Vec<&str> = path.split('/').collect();
         match (method, &parts[..]) {
@@ -62,6 +69,11 @@ impl Portal {
                 record.1.extend(got.json()["properties"].as_object().expect("properties").clone());
                 (200, json!({ "id": id }).to_string())
             }
+            ("GET", ["contacts", wanted]) => {
+                let id = wanted.strip_suffix("?properties=firstname,phone").expect("what is asked for");
+                let record = self.records.values().find(|(known, _)| known.to_string() == id).expect("a contact");
+                (200, json!({ "id": id, "properties": record.1 }).to_string())
+            }
             ("PUT", ["notes", _, "associations", "default", "contacts", _]) => {
                 self.associations.insert(path.to_owned());
                 (200, "{}".into())
@@ -75,8 +87,7 @@ async fn portal() -> (Arc<Mutex<Portal>>, Listener, Arc<dyn Sink>) {
     let portal = Arc::new(Mutex::new(Portal::default()));
     let behind = portal.clone();
     let listener = Listener::serve(move |got| behind.lock().unwrap().answer(got)).await;
-    let token = std::env::temp_dir().join(format!("conversationd-test-{}", Uuid::new_v4()));
-    fs::write(&token, "t0k3n").expect("written");
+    let token = secret_file("t0k3n");
     let entry = format!(
         "kind = 'hubspot'\nbase_url = 'http://127.0.0.1:{}'\ntoken = 'file:{}'",
         listener.port,
@@ -109,7 +120,53 @@ fn closed(conversation: u128) -> Notice {
 }
 
 async fn send(sink: &Arc<dyn Sink>, notice: &Notice) -> Outcome {
-    sink.send(&Dispatch { notice, lane: notice.contact_lane, sequence: 1, attempt: 1 }).await.outcome
+    attempt(sink, notice, 1).await
+}
+
+async fn attempt(sink: &Arc<dyn Sink>, notice: &Notice, attempt: u32) -> Outcome {
+    sink.send(&Dispatch { notice, lane: notice.contact_lane, sequence: 1, attempt }).await.outcome
+}
+
+#[tokio::test]
+async fn a_contact_that_was_made_and_no_more_gets_its_name_at_the_next_attempt_and_keeps_what_the_crm_says() {
+    let (portal, _listener, sink) = portal().await;
+    // made; its details are refused for now
+    portal.lock().unwrap().faults = [(1, Value::Null), (502, Value::Null)].into();
+    assert_eq!(send(&sink, &closed(1)).await, Outcome::Retry { after: None });
+    assert_eq!(attempt(&sink, &closed(1), 2).await, Outcome::Delivered);
+    let contact = ("contacts".to_owned(), "p|whatsapp:5511999990000".to_owned());
+    assert_eq!(portal.lock().unwrap().records[&contact].1["firstname"], "Ana");
+    let edited = json!("Ana Maria, as the CRM has it");
+    portal.lock().unwrap().records.get_mut(&contact).expect("the contact").1.insert("firstname".into(), edited.clone());
+    assert_eq!(attempt(&sink, &closed(2), 2).await, Outcome::Delivered);
+    assert_eq!(portal.lock().unwrap().records[&contact].1["firstname"], edited);
+}
+
+#[tokio::test]
+async fn the_properties_are_made_once() {
+    let (portal, listener, _) = portal().await;
+    let (token, sinks) =
+        (secret_file("t0k3n"), format!("{}\n[[sink]]\nname = 'crm'\nkind = 'hubspot'\n", open(listener.port)));
+    let sinks = secret_file(&format!(
+        "{sinks}base_url = 'http://127.0.0.1:{}'\ntoken = 'file:{}'\n",
+        listener.port,
+        token.display()
+    ));
+    for (made, there) in [(6, 0), (0, 6)] {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_conversationd"));
+        command.args(["crm", "bootstrap", "crm"]).env("CONVERSATIOND_SINKS_FILE", &sinks);
+        let output = command.output().await.expect("it runs");
+        let said = String::from_utf8(output.stdout).expect("UTF-8");
+        let count = |end: &str| said.lines().filter(|line| line.ends_with(end)).count();
+        assert_eq!((count(" made"), count(" there")), (made, there), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(portal.lock().unwrap().properties.len(), 6 + 2, "and a group for each type");
+}
+
+fn secret_file(text: &str) -> std::path::PathBuf {
+    let path = std::env::temp_dir().join(format!("conversationd-test-{}", Uuid::new_v4()));
+    fs::write(&path, text).expect("written");
+    path
 }
 
 #[tokio::test]

@@ -76,6 +76,28 @@ async fn a_receiver_verifies_what_it_gets_with_the_new_key_and_with_the_old_one(
 }
 
 #[tokio::test]
+async fn a_webhook_of_the_datalakes_shape_gets_its_events_as_json_and_nothing_else() {
+    let listener = Listener::serve(|_| Some((204, String::new()))).await;
+    let secret = Secret::holding(KEY);
+    let entry = format!("{}\nshape = 'datalake'\nnps_key = 'nps'", secret.webhook(&local(listener.port)));
+    let sink = built(&open(listener.port), &entry);
+    let mut rated = notice(1, 1);
+    rated.kind = NoticeKind::Rated;
+    rated.content.insert("rating".into(), "nps".into());
+    rated.content.insert("score".into(), 0.into());
+    assert_eq!(send(&sink, &rated).await, Verdict::delivered(Some(204)));
+    assert_eq!(send(&sink, &notice(1, 2)).await.outcome, Outcome::Delivered);
+    let got = listener.got();
+    assert_eq!(got.len(), 1, "an update is nothing to the datalake");
+    let body = got[0].json();
+    assert_eq!((body["event_name"].as_str(), body["key"].as_str()), (Some("weni_nexus_data"), Some("nps")));
+    assert_eq!(
+        (body["value"].as_str(), body["metadata"]["event_id"].as_str()),
+        (Some("0"), Some(got[0].header("webhook-id")))
+    );
+}
+
+#[tokio::test]
 async fn a_new_secret_needs_no_restart_and_a_missing_one_pauses() {
     let listener = Listener::serve(|_| Some((200, String::new()))).await;
     let secret = Secret::holding(KEY);

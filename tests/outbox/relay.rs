@@ -11,7 +11,7 @@ use conversationd::{
     clock::SystemClock,
     counters::Counters,
     domain::NoticeKind,
-    outbox::{Filter, Registration, Schedule},
+    outbox::{Filter, Rate, Registration, Schedule},
     relay::{Outlet, Relay},
     sink::{Dispatch, Outcome, Sink, Verdict},
 };
@@ -61,6 +61,7 @@ fn outlet(name: &str, receiver: &Arc<Receiver>, attempts: usize) -> Outlet {
         concurrency: 8,
         park: false,
         timeout: Duration::from_secs(5),
+        rate: None,
     }
 }
 
@@ -300,6 +301,75 @@ async fn a_person_hears_of_dead_letters_and_of_sinks_that_lag_once_an_hour() {
         }
         settle(&relay).await;
         assert_eq!((ill.got().len(), on_call.got().len()), (1, 2), "the one that lags is not told of it");
+        house.is_sound().await;
+    })
+    .await;
+}
+
+/// Half an hour passes, for leases, pauses and breakers.
+const HALF_AN_HOUR: &str = "
+    update outbox_lane set due_at = due_at - interval '30 minutes', leased_until = leased_until - interval '30 minutes';
+    update outbox_sink
+    set open_until = open_until - interval '30 minutes', failing_since = failing_since - interval '30 minutes'";
+
+#[tokio::test]
+async fn a_sink_that_is_down_for_a_day_gets_everything_in_order_afterwards_and_was_asked_seldom() {
+    in_a_house(async |house| {
+        const LANES: u128 = 6;
+        let receiver = Receiver::answering([RETRY; 1_000]);
+        let outlet = Outlet { schedule: Schedule::webhook(), ..outlet("a", &receiver, 10) };
+        let relay = ready(&house, vec![outlet]).await;
+        for half_hour in 0..48 {
+            let told: Vec<_> = (0..LANES).map(|lane| notice(lane, half_hour)).collect();
+            house.outbox.tell(&told).await.expect("tell");
+            settle(&relay).await;
+            house.script(HALF_AN_HOUR).await;
+        }
+        assert_eq!(states(&house).await, ["pending"; 100], "as many as were asked for: none is given up");
+        assert_eq!(state_of(&house, "a").await.0, "enabled");
+        let tried = receiver.got().len();
+        assert!(tried < 60, "{tried} requests to a sink that is down");
+        assert_eq!(house.number("select count(*) from outbox_dispatch where attempts > 0").await, LANES as i64);
+
+        receiver.answers.lock().unwrap().clear();
+        for _ in 0..48 {
+            house.script(HALF_AN_HOUR).await;
+            settle(&relay).await;
+        }
+        assert_eq!(house.number("select count(*) from outbox_dispatch where state <> 'delivered'").await, 0);
+        let delivered = receiver.got().split_off(tried);
+        assert_eq!(delivered.len(), 48 * LANES as usize, "each once");
+        let mut places = std::collections::BTreeMap::<i64, u32>::new();
+        for (event, place, _) in delivered {
+            assert_eq!(event as i64 + 1, place);
+            *places.entry(place).or_default() += 1;
+            let before = places.get(&(place - 1)).copied().unwrap_or(LANES as u32);
+            assert!(places[&place] <= before, "no lane is at a place that it was not at before");
+        }
+        assert!(places.values().all(|count| *count == LANES as u32));
+        house.is_sound().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn replicas_share_what_a_sink_allows_and_an_idle_one_uses_none_of_it() {
+    in_a_house(async |house| {
+        let receiver = Arc::new(Receiver::default());
+        let rate = Some(Rate { per_window: 10, per_day: 1_000 });
+        let replica = async || ready(&house, vec![Outlet { rate, ..outlet("a", &receiver, 3) }]).await;
+        let (one, other) = (replica().await, replica().await);
+        for _ in 0..10 {
+            assert_eq!(one.run_once().await.expect("a step"), 0, "nothing is due");
+        }
+        house.outbox.tell(&(0..20).map(|lane| notice(lane, 1)).collect::<Vec<_>>()).await.expect("tell");
+        let sent = one.run_once().await.expect("a step") + other.run_once().await.expect("a step");
+        assert!((5..=6).contains(&sent), "half of the window at once: {sent}");
+        for _ in 0..40 {
+            house.script("update outbox_sink set tokens_at = tokens_at - interval '1 second'").await;
+            settle(&other).await;
+        }
+        assert_eq!(states(&house).await, ["delivered"; 20]);
         house.is_sound().await;
     })
     .await;

@@ -58,8 +58,19 @@ pub struct SinkConfig {
     pub park: bool,
     /// How long one request may take.
     pub timeout: Duration,
+    /// How fast it may be sent to.
+    pub rate: Option<RateConfig>,
     /// What it is.
     pub target: Target,
+}
+
+/// What an outside system allows, of all replicas together; in dispatches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateConfig {
+    /// In ten seconds.
+    pub per_ten_seconds: u32,
+    /// In a day.
+    pub per_day: u64,
 }
 
 /// Where a secret is.
@@ -199,6 +210,10 @@ fn sink(fields: &mut Fields<'_>, egress: &EgressConfig, get: &dyn Fn(&str) -> Op
         }),
         None => target.as_ref().map(Target::usual_kinds).unwrap_or_default(),
     };
+    let rate = match target {
+        Some(Target::HubSpot { .. }) => Some(rate(fields)),
+        _ => None,
+    };
     let order = fields.one_of("order", &["conversation", "contact"]);
     let on_exhausted = fields.one_of("on_exhausted", &["skip", "park"]);
     Some(SinkConfig {
@@ -210,8 +225,20 @@ fn sink(fields: &mut Fields<'_>, egress: &EgressConfig, get: &dyn Fn(&str) -> Op
         concurrency: u32::try_from(fields.number("concurrency", 1, 256).unwrap_or(8)).unwrap_or(8),
         park: on_exhausted == Some("park"),
         timeout: Duration::from_secs(fields.number("timeout_seconds", 1, 30).unwrap_or(10)),
+        rate,
         target: target?,
     })
+}
+
+/// HubSpot counts requests: a new contact and a note are four.
+fn rate(fields: &mut Fields<'_>) -> RateConfig {
+    const REQUESTS: u64 = 4;
+    let in_ten_seconds = fields.number("requests_per_10_seconds", 8, 10_000).unwrap_or(100);
+    let in_a_day = fields.number("requests_per_day", 1_000, 100_000_000).unwrap_or(250_000);
+    RateConfig {
+        per_ten_seconds: u32::try_from(in_ten_seconds / REQUESTS).unwrap_or(u32::MAX),
+        per_day: in_a_day / REQUESTS,
+    }
 }
 
 /// Every kind that one of the patterns names; `None` if one names nothing.

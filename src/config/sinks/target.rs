@@ -16,6 +16,8 @@ pub enum Target {
         url: Url,
         /// Its keys, newest first.
         secret: SecretRef,
+        /// It takes what the datalake takes, and nothing else.
+        datalake: Option<DatalakeNames>,
     },
     /// An SQS queue.
     Queue {
@@ -113,11 +115,13 @@ impl Target {
     pub(super) fn usual_kinds(&self) -> Vec<NoticeKind> {
         use NoticeKind::{Alert, Archived, Closed, Custom, Rated};
         match self {
-            Self::Webhook { .. } | Self::Queue { shape: QueueShape::Notice, .. } => {
+            Self::Webhook { datalake: None, .. } | Self::Queue { shape: QueueShape::Notice, .. } => {
                 NoticeKind::ALL.iter().copied().filter(|kind| *kind != Alert).collect()
             }
             Self::Queue { shape: QueueShape::Billing, .. } => vec![Closed],
-            Self::Queue { shape: QueueShape::Datalake(_), .. } | Self::Datalake { .. } => vec![Closed, Rated, Custom],
+            Self::Webhook { datalake: Some(_), .. }
+            | Self::Queue { shape: QueueShape::Datalake(_), .. }
+            | Self::Datalake { .. } => vec![Closed, Rated, Custom],
             Self::Alert { rules, .. } => {
                 let of_scores = rules.csat_at_most.or(rules.nps_at_most).map(|_| Rated);
                 let of_time = rules.open_for.map(|_| Archived);
@@ -143,7 +147,11 @@ pub(super) fn read(
     match kind.as_str() {
         "webhook" => {
             let (url, secret) = (url(fields, "url", egress), secret(fields, "secret", get));
-            Some(Target::Webhook { url: url?, secret: secret? })
+            let datalake = match fields.one_of("shape", &["notice", "datalake"]) {
+                Some("datalake") => Some(names(fields)),
+                _ => None,
+            };
+            Some(Target::Webhook { url: url?, secret: secret?, datalake })
         }
         "queue" => {
             let (url, region) = (fields.required("url"), fields.text("region"));

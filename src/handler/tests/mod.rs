@@ -9,8 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{Decision, Rated, Seen, decide};
 use crate::{
     domain::{
-        Changes, Close, CloseReason, Conversation, ConversationId, Direction, DueReason, End, EventId, Head, Message,
-        Open, Place, Policy, ProjectSettings, Rating, RatingKind, Sequence, Thread, Window,
+        Changes, Close, CloseReason, Conversation, ConversationId, CrmLink, Direction, DueReason, End, EventId, Head,
+        Message, Open, Place, Policy, ProjectSettings, Rating, RatingKind, Sequence, Thread, Window,
     },
     event::{self, Event, Kind},
 };
@@ -116,6 +116,12 @@ fn updates(received: i64, title: &str) -> Event {
     event(received, Kind::ConversationUpdate(Box::new(changes)))
 }
 
+fn links(received: i64) -> Event {
+    let (crm, crm_id, prospect) = ("hubspot".to_owned(), "512".to_owned(), serde_json::Map::new());
+    let link = CrmLink { crm, crm_id, prospect, sequence: Sequence(1) };
+    event(received, Kind::CrmLinked(Box::new(link)))
+}
+
 fn sets(received: i64) -> Event {
     let (state_type, key, value) = ("flow".to_owned(), "step".to_owned(), Some(serde_json::json!(1)));
     let set = event::SetVariable { state_type, key, value, ttl: Some(Duration::from_secs(60)), carry_over: false };
@@ -190,6 +196,7 @@ fn word(decision: &Decision) -> String {
         Decision::SetVariable(_) => "set variable".into(),
         Decision::SetProject(_) => "set project".into(),
         Decision::Erase => "erase".into(),
+        Decision::Link(_) => "link".into(),
         Decision::Forward(_) => "forward".into(),
         Decision::Wait(_) => "wait".into(),
         Decision::Reject(_) => "reject".into(),
@@ -355,6 +362,20 @@ fn a_window_before_its_messages_opens_the_conversation_they_go_into() {
 }
 
 #[test]
+fn who_closes_a_conversation_that_a_person_took_over_need_not_say_so() {
+    let Decision::Write(head) = decide(&Seen::default(), &takes_over(40), &POLICY) else { panic!("not opened") };
+    for (said, kept) in [(None, Some(4)), (Some(0), Some(0))] {
+        let mut asked = close(50, None);
+        if let Kind::ConversationClose(close) = &mut asked.kind {
+            close.resolution = said;
+        }
+        let Decision::Write(sealed) = decide(&seen(*head.clone()), &asked, &POLICY) else { panic!("not sealed") };
+        let Conversation::Closing(closing) = sealed.conversation else { panic!("not sealed") };
+        assert_eq!((closing.close.reason, closing.close.resolution), (CloseReason::Requested, kept));
+    }
+}
+
+#[test]
 fn a_takeover_that_closed_the_conversation_changes_nothing_when_it_comes_again() {
     let Decision::Write(sealed) = decide(&seen(opened()), &takes_over(45), &POLICY) else { panic!("not sealed") };
     let Conversation::Closing(closing) = sealed.conversation.clone() else { panic!("not sealed") };
@@ -410,6 +431,16 @@ fn what_was_queued_before_the_conversation_opened_speaks_of_the_one_before() {
     for again in [updates(25, "old"), takes_over(25), window(25, Some(90)), says(-100_000, 25)] {
         let expected = if matches!(again.kind, Kind::Message(_)) { "late" } else { "amend" };
         assert_eq!(word(&decide(&seen(*next.clone()), &again, &POLICY)), expected, "{:?}", again.kind);
+    }
+}
+
+#[test]
+fn a_link_queued_before_the_conversation_opened_is_of_the_one_before() {
+    let Decision::Append { head: Some(next), .. } = decide(&seen(closed()), &says(60, 60), &POLICY) else {
+        panic!("not opened")
+    };
+    for (received, linked) in [(55, conversation(&opened())), (70, conversation(&next))] {
+        assert_eq!(decide(&seen(*next.clone()), &links(received), &POLICY), Decision::Link(linked), "{received}");
     }
 }
 

@@ -54,10 +54,11 @@ fn number(kind: &Kind) -> usize {
         Kind::ContactErase => 9,
         Kind::Due(_) => 10,
         Kind::Request(_) => 11,
+        Kind::CrmLinked(_) => 12,
     }
 }
 
-const KINDS: usize = 12;
+const KINDS: usize = 13;
 
 /// Every kind of event is in the table, and meets every head as it says.
 fn holds<const N: usize>(heads: [Option<Head>; N], table: Vec<(Event, [&str; N])>) {
@@ -96,6 +97,7 @@ fn every_state_meets_every_event() {
         (updates(50, "a"),             ["nothing",            "write open, Look",    "write open, Look",         "write open, SessionEnded", "finish", "amend"]),
         (sets(50),                     ["set variable",       "set variable",        "set variable",             "set variable",             "finish", "set variable"]),
         (deletes(50),                  ["set variable",       "set variable",        "set variable",             "set variable",             "finish", "set variable"]),
+        (links(50),                    ["nothing",            "link",                "link",                     "link",                     "finish", "link"]),
         (event(50, Kind::ContactErase), ["erase"; 6]),
         (project_says(50),             ["set project"; 6]),
         (session_known_by_its_id(50),  ["wait"; 6]),
@@ -126,6 +128,8 @@ fn the_next_conversation_meets_what_was_queued_before_it_opened_and_after() {
         (rates(50, 55),                ["rate closed"]),
         (rates(50, 70),                ["rate closed"]),
         (rates(65, 70),                ["rate open"]),
+        (links(55),                   ["link"]),
+        (links(70),                   ["link"]),
         (window(30, Some(90)),         ["amend"]),
         (window(70, Some(90)),         ["write open, Look"]),
         (takes_over(35),               ["amend"]),

@@ -66,6 +66,7 @@ pub(super) async fn run(
         Decision::SetVariable(_) => "the variable would be written".to_owned(),
         Decision::SetProject(_) => "the project's settings would be stored".to_owned(),
         Decision::Erase => "the contact's erasure would be asked for".to_owned(),
+        Decision::Link(_) => "it would link its conversation to a customer record".to_owned(),
         Decision::Forward(_) => "sent into the group of its session's thread".to_owned(),
         Decision::Wait(why) => format!("it would wait: {why}"),
         Decision::Reject(rejection) => format!("rejected again, {}: {rejection}", rejection.code.as_str()),

@@ -119,7 +119,6 @@ fn refusal(refused: Refused) -> Finding {
         "too_deep" => "send it without so many wrappers or levels",
         "missing_event_type" => "set event_type, in the body or as a message attribute",
         "unknown_event_type" => "use a name of the contract: `conversationd schema --list`",
-        "unsupported_event_type" => "leave it out until a version of the daemon takes it",
         "invalid_character" => "remove control characters before sending",
         _ => "compare it with the event's schema: `conversationd schema NAME`",
     };

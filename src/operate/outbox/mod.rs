@@ -95,6 +95,9 @@ struct Wanted {
     /// Of this project.
     #[arg(long)]
     project: Option<String>,
+    /// Whose last attempt failed for a reason with this text in it: `answered 422`.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
     /// Settled at this time or later; of those that wait, added. A time, a date, or how long ago: 90m, 2h, 7d.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<DateTime<Utc>>,
@@ -114,6 +117,7 @@ impl Wanted {
             notice: self.notice,
             conversation: self.conversation,
             project: self.project.clone(),
+            reason: self.reason.clone(),
             since: self.since,
             until: self.until,
             limit: self.limit,
@@ -122,7 +126,11 @@ impl Wanted {
 
     /// Whether it names anything at all: what changes something must be asked for by more than nothing.
     fn names_something(&self) -> bool {
-        self.sink.is_some() || self.notice.is_some() || self.conversation.is_some() || self.project.is_some()
+        self.sink.is_some()
+            || self.notice.is_some()
+            || self.conversation.is_some()
+            || self.project.is_some()
+            || self.reason.is_some()
     }
 }
 

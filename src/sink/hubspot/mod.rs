@@ -5,11 +5,13 @@
 //! id of the winner. What people see of a contact (name, phone) is written when it is new and belongs to the CRM from then on.
 
 mod answer;
+mod bootstrap;
 mod request;
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+pub use bootstrap::Prepared;
 use serde_json::Value;
 use url::Url;
 
@@ -40,8 +42,19 @@ impl HubSpot {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, Verdict> {
-        let url = format!("{}/crm/objects/{}/{path}", self.base, self.version);
-        let url = url.parse().map_err(|_| Verdict::failed(Outcome::Misconfigured, None, "base_url is no URL"))?;
+        self.call_at(token, method, &format!("crm/objects/{}/{path}", self.version), body).await
+    }
+
+    async fn call_at(
+        &self,
+        token: &Secret,
+        method: &'static str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Verdict> {
+        let url = format!("{}/{path}", self.base)
+            .parse()
+            .map_err(|_| Verdict::failed(Outcome::Misconfigured, None, "base_url is no URL"))?;
         let headers = vec![
             ("authorization", format!("Bearer {}", token.reveal())),
             ("content-type", "application/json".to_owned()),
@@ -51,14 +64,19 @@ impl HubSpot {
         answer::judge(self.http.send(Outgoing { method, url: &url, headers, body }).await)
     }
 
-    async fn tell(&self, notice: &Notice) -> Result<(), Verdict> {
-        let token = self.token.read();
+    fn token(&self) -> Result<Secret, Verdict> {
         let no_token = || Verdict::failed(Outcome::Misconfigured, None, "the token is not where it should be");
-        let token = token.ok_or_else(no_token)?;
+        self.token.read().ok_or_else(no_token)
+    }
+
+    async fn tell(&self, notice: &Notice, attempt: u32) -> Result<(), Verdict> {
+        let token = self.token()?;
         let Some(upsert) = request::contact(notice) else { return Err(Verdict::not_for_it()) };
         let contact = self.call(&token, "POST", "contacts/batch/upsert", Some(&upsert)).await?;
         let (contact, is_new) = answer::upserted(&contact)?;
-        if is_new && let Some(patch) = request::first_seen(notice) {
+        // an earlier attempt may have made the contact and come no further
+        let unknown = is_new || (attempt > 1 && self.is_blank(&token, &contact).await?);
+        if unknown && let Some(patch) = request::first_seen(notice) {
             self.call(&token, "PATCH", &format!("contacts/{contact}"), Some(&patch)).await?;
         }
         if notice.kind == NoticeKind::Closed {
@@ -69,6 +87,13 @@ impl HubSpot {
         }
         Ok(())
     }
+
+    /// Whether the CRM knows neither name nor number of a contact.
+    async fn is_blank(&self, token: &Secret, contact: &str) -> Result<bool, Verdict> {
+        let known = self.call(token, "GET", &format!("contacts/{contact}?properties=firstname,phone"), None).await?;
+        let blank = |name: &str| known["properties"][name].as_str().is_none_or(str::is_empty);
+        Ok(blank("firstname") && blank("phone"))
+    }
 }
 
 /// Asked for when HubSpot does not say how long: the window of its limit.
@@ -77,7 +102,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 #[async_trait]
 impl Sink for HubSpot {
     async fn send(&self, dispatch: &Dispatch<'_>) -> Verdict {
-        match self.tell(dispatch.notice).await {
+        match self.tell(dispatch.notice, dispatch.attempt).await {
             Ok(()) => Verdict::delivered(Some(200)),
             Err(verdict) => verdict,
         }
