@@ -30,6 +30,10 @@ simulate: ## the whole daemon on model edges: SEEDS=n seeds from FIRST=n on, or 
 		--config 'profile.dev.package.conversationd.opt-level=2' --test simulation no_seed -- --nocapture \
 		| grep -vE '^(running |test |\.?$$)'
 
+# A build of its own, as optimised as a release; needs no stack.
+bench: ## what taking a message in costs, beside the least it could: MESSAGES=n a run, ROUNDS=n
+	@MESSAGES=$(MESSAGES) ROUNDS=$(ROUNDS) cargo bench --quiet --locked --bench ingest
+
 check: ## format, lints, infrastructure: everything that needs no stack
 	@cargo fmt --check
 	@cargo clippy --locked --all-targets -- -D warnings
@@ -57,4 +61,4 @@ status: ## what is up
 reset: ## forget everything it stored, start it afresh
 	@$(stack) reset
 
-.PHONY: help run demo test simulate check infra-lint infra-check up down status reset
+.PHONY: help run demo test simulate bench check infra-lint infra-check up down status reset

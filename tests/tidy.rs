@@ -170,7 +170,7 @@ fn rooms_know_only_the_rooms_they_may() {
 #[test]
 fn every_file_says_what_it_is_and_none_is_long() {
     let mut faults = Vec::new();
-    for file in [files("src"), files("tests")].concat() {
+    for file in [files("src"), files("tests"), files("benches")].concat() {
         let text = fs::read_to_string(&file).expect("readable");
         if !text.starts_with("//!") {
             faults.push(format!("{}: does not begin with //!", file.display()));
@@ -185,7 +185,7 @@ fn every_file_says_what_it_is_and_none_is_long() {
 #[test]
 fn no_file_is_named_after_nothing() {
     let named = |file: &PathBuf| BANNED.iter().any(|banned| file.file_stem().is_some_and(|stem| stem == *banned));
-    let named: Vec<_> = [files("src"), files("tests")].concat().into_iter().filter(named).collect();
+    let named: Vec<_> = [files("src"), files("tests"), files("benches")].concat().into_iter().filter(named).collect();
     assert!(named.is_empty(), "{named:?}");
 }
 
