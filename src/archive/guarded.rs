@@ -33,12 +33,17 @@ impl Guarded {
 
     /// Waits for a turn, and asks the breaker only then: what it said before is old by now.
     async fn admit(&self) -> Result<OwnedSemaphorePermit, ArchiveError> {
-        let unavailable = |why: &str| ArchiveError::Unavailable(why.into());
-        let turn = self.turns.clone().acquire_owned().await.map_err(|_| unavailable("it is closed"))?;
-        let left_alone = "it failed several times in a row and is left alone for a while";
-        self.breaker.admit().map_err(|_| unavailable(left_alone))?;
+        let closed = |_| ArchiveError::Unavailable("it is closed".into());
+        let turn = self.turns.clone().acquire_owned().await.map_err(closed)?;
+        admitted(&self.breaker)?;
         Ok(turn)
     }
+}
+
+/// Whether the breaker lets a call through.
+pub(super) fn admitted(breaker: &Breaker) -> Result<(), ArchiveError> {
+    let left_alone = "it failed several times in a row and is left alone for a while";
+    breaker.admit().map_err(|_| ArchiveError::Unavailable(left_alone.into()))
 }
 
 /// Tells the breaker how a call went.

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::{
     ArchiveError, ConversationRow, Figures, LinkRow, Links, MessageRow, Period, PostgresArchive, columns,
-    guarded::told, read::CONVERSATION,
+    guarded::{admitted, told},
+    read::CONVERSATION,
 };
 use crate::{
     breaker::Breaker,
@@ -154,18 +155,12 @@ impl GuardedReader {
     pub fn by(breaker: Arc<Breaker>, inner: Arc<dyn ArchiveReader>) -> Self {
         Self { inner, breaker }
     }
-
-    fn admit(&self) -> Result<(), ArchiveError> {
-        let away =
-            || ArchiveError::Unavailable("it failed several times in a row and is left alone for a while".into());
-        self.breaker.admit().map_err(|_| away())
-    }
 }
 
 #[async_trait]
 impl ArchiveReader for GuardedReader {
     async fn find(&self, project: &str, id: ConversationId) -> Result<Option<ConversationRow>, ArchiveError> {
-        self.admit()?;
+        admitted(&self.breaker)?;
         told(&self.breaker, self.inner.find(project, id).await)
     }
 
@@ -177,27 +172,27 @@ impl ArchiveReader for GuardedReader {
         back: bool,
         most: usize,
     ) -> Result<Vec<Message>, ArchiveError> {
-        self.admit()?;
+        admitted(&self.breaker)?;
         told(&self.breaker, self.inner.transcript(project, id, from, back, most).await)
     }
 
     async fn listed(&self, listing: &Listing) -> Result<Vec<ConversationRow>, ArchiveError> {
-        self.admit()?;
+        admitted(&self.breaker)?;
         told(&self.breaker, self.inner.listed(listing).await)
     }
 
     async fn figures(&self, span: &Period) -> Result<Figures, ArchiveError> {
-        self.admit()?;
+        admitted(&self.breaker)?;
         told(&self.breaker, self.inner.figures(span).await)
     }
 
     async fn link(&self, project: &str, id: ConversationId) -> Result<Option<LinkRow>, ArchiveError> {
-        self.admit()?;
+        admitted(&self.breaker)?;
         told(&self.breaker, self.inner.link(project, id).await)
     }
 
     async fn links(&self, links: &Links) -> Result<(Vec<LinkRow>, i64), ArchiveError> {
-        self.admit()?;
+        admitted(&self.breaker)?;
         told(&self.breaker, self.inner.links(links).await)
     }
 }

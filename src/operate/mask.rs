@@ -1,5 +1,10 @@
 //! What is shown of persons: enough to tell one from another, not enough to know who it is, unless the operator says `--reveal`.
 
+use serde_json::{Value, json};
+
+use super::moment::written;
+use crate::domain::Message;
+
 /// How persons are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mask {
@@ -58,6 +63,23 @@ impl Mask {
     pub(super) fn hidden<T>(self, value: T) -> Option<T> {
         (self == Self::Off).then_some(value)
     }
+}
+
+/// Of a message only what cannot name a person, and the rest by its shape.
+pub(super) fn masked(message: &Message) -> Value {
+    json!({
+        "event_id": message.event_id,
+        "occurred_at": written(message.occurred_at),
+        "received_at": written(message.received_at),
+        "sequence": message.sequence,
+        "direction": message.direction,
+        "text": Mask::On.text(&message.text),
+        "contact_name": message.contact_name.as_deref().map(|name| Mask::On.name(name)),
+        "content_type": message.content_type,
+        "sender_type": message.sender_type,
+        "agent_id": message.agent_id,
+        "attachments": message.attachments.len(),
+    })
 }
 
 #[cfg(test)]

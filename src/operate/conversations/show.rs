@@ -16,8 +16,8 @@ use super::{
 use crate::{
     domain::{ConversationId, Direction, Message},
     operate::{
-        mask::Mask,
-        moment::{shown, written},
+        mask::{Mask, masked},
+        moment::shown,
         output::{Output, harmless},
     },
 };
@@ -155,24 +155,12 @@ fn end(count: u64, mask: Mask) -> String {
     }
 }
 
-/// The message as stored; masked, only what cannot name a person, and the rest by its shape.
+/// The message as stored, or masked.
 fn said_in_json(said: &Said, mask: Mask) -> serde_json::Result<Value> {
     let message = &said.message;
     let mut json = match mask.hidden(message) {
         Some(message) => serde_json::to_value(message)?,
-        None => serde_json::json!({
-            "event_id": message.event_id,
-            "occurred_at": written(message.occurred_at),
-            "received_at": written(message.received_at),
-            "sequence": message.sequence,
-            "direction": message.direction,
-            "text": mask.text(&message.text),
-            "contact_name": message.contact_name.as_deref().map(|name| mask.name(name)),
-            "content_type": message.content_type,
-            "sender_type": message.sender_type,
-            "agent_id": message.agent_id,
-            "attachments": message.attachments.len(),
-        }),
+        None => masked(message),
     };
     json["arrived_after_close"] = said.late.into();
     Ok(json)

@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 use super::Format;
 use crate::{
     archive::{ConversationRow, MessageRow, RatingRow},
-    operate::{mask::Mask, moment::written},
+    operate::{
+        mask::{Mask, masked},
+        moment::written,
+    },
 };
 
 /// How lines are written.
@@ -113,28 +116,17 @@ fn masked_row(row: &ConversationRow, mask: Mask) -> io::Result<Value> {
     Ok(serde_json::to_value(masked)?)
 }
 
-/// The message as stored; masked, only what cannot name a person, and the rest by its shape.
+/// The message as stored, or masked.
 fn masked_message(row: &MessageRow, mask: Mask) -> io::Result<Value> {
     let message = &row.message;
     if mask == Mask::Off {
         return Ok(serde_json::to_value(row)?);
     }
-    Ok(json!({
-        "event_id": message.event_id,
-        "occurred_at": written(message.occurred_at),
-        "received_at": written(message.received_at),
-        "sequence": message.sequence,
-        "direction": message.direction,
-        "text": mask.text(&message.text),
-        "contact_name": message.contact_name.as_deref().map(|name| mask.name(name)),
-        "content_type": message.content_type,
-        "sender_type": message.sender_type,
-        "agent_id": message.agent_id,
-        "model_used": message.model_used,
-        "tokens_used": message.tokens_used,
-        "attachments": message.attachments.len(),
-        "arrived_after_close": row.arrived_after_close,
-    }))
+    let mut json = masked(message);
+    json["model_used"] = json!(message.model_used);
+    json["tokens_used"] = json!(message.tokens_used);
+    json["arrived_after_close"] = row.arrived_after_close.into();
+    Ok(json)
 }
 
 fn cells(of: &ConversationRow, row: &MessageRow, mask: Mask) -> impl Iterator<Item = String> {
