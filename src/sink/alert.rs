@@ -7,10 +7,11 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{Dispatch, Http, Outcome, Shared, Sink, Verdict, http::Outgoing};
+use super::{Dispatch, Outcome, Shared, Sink, Verdict};
 use crate::{
     config::{AlertRules, SecretRef},
     domain::{Notice, NoticeKind},
+    http::{Http, Outgoing},
 };
 
 /// The sink.
@@ -36,9 +37,8 @@ impl Sink for Alert {
         let Some(url) = url.filter(|url| url.scheme() == "https" || self.http.allows_http()) else {
             return Verdict::failed(Outcome::Misconfigured, None, "the secret is no https: URL");
         };
-        let body = json!({ "text": text(dispatch.notice) }).to_string().into_bytes();
-        let headers = vec![("content-type", "application/json".to_owned())];
-        Verdict::of_http(&self.http.send(Outgoing { method: "POST", url: &url, headers, body }).await)
+        let body = json!({ "text": text(dispatch.notice) });
+        Verdict::of_http(&self.http.send(Outgoing::json(&url, None, &body)).await)
     }
 }
 
