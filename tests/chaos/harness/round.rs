@@ -23,7 +23,7 @@ use super::{
 };
 
 /// After the faults everything must come to rest within this: the longest pauses of a group that failed again and again.
-const LONGEST_REST: Duration = Duration::from_secs(240);
+const LONGEST_REST: Duration = Duration::from_secs(600);
 
 /// Between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
