@@ -7,11 +7,12 @@ use async_trait::async_trait;
 use serde_json::json;
 use url::Url;
 
-use super::{Dispatch, Http, Outcome, Shared, Sink, Verdict, http::Outgoing, shape, webhook};
+use super::{Dispatch, Outcome, Shared, Sink, Verdict, shape, webhook};
 use crate::{
     clock::Clock,
     config::{AlertRules, SecretRef},
     domain::{Notice, NoticeKind},
+    http::{Http, Outgoing},
 };
 
 /// The sink.
@@ -40,18 +41,14 @@ impl Sink for Alert {
         let Some(url) = url.filter(|url| url.scheme() == "https" || self.http.allows_http()) else {
             return Verdict::failed(Outcome::Misconfigured, None, "the secret is no https: URL");
         };
-        let (body, headers) = match &self.secret {
-            None => {
-                let body = json!({ "text": text(dispatch.notice) }).to_string().into_bytes();
-                (body, vec![("content-type", "application/json".to_owned())])
-            }
-            Some(secret) => {
-                let body = shape::notice(dispatch).to_string().into_bytes();
-                match webhook::signed(secret, dispatch, self.clock.now(), &body) {
-                    Ok(headers) => (body, headers),
-                    Err(verdict) => return verdict,
-                }
-            }
+        let Some(secret) = &self.secret else {
+            let body = json!({ "text": text(dispatch.notice) });
+            return Verdict::of_http(&self.http.send(Outgoing::json(&url, None, &body)).await);
+        };
+        let body = shape::notice(dispatch).to_string().into_bytes();
+        let headers = match webhook::signed(secret, dispatch, self.clock.now(), &body) {
+            Ok(headers) => headers,
+            Err(verdict) => return verdict,
         };
         Verdict::of_http(&self.http.send(Outgoing { method: "POST", url: &url, headers, body }).await)
     }

@@ -1,11 +1,9 @@
 //! Outside systems, one file each. A sink sends one notice once and says what came of it; it knows no database, repeats
 //! nothing and decides nothing about the next attempt.
 
-mod address;
 mod alert;
 mod crm;
 mod datalake;
-mod http;
 mod hubspot;
 mod keys;
 mod queue;
@@ -17,9 +15,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-pub use address::is_public;
 pub use datalake::wire as datalake_wire;
-pub use http::{Answer, Http, NoAnswer, Outgoing};
 pub use hubspot::Prepared;
 pub use keys::{Keys, NewKeys, sign};
 pub use queue::SqsSend;
@@ -29,6 +25,7 @@ use crate::{
     clock::Clock,
     config::{SinkConfig, Target},
     domain::Notice,
+    http::Http,
 };
 
 /// One notice on its way to one sink.

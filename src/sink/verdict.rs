@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::http::{Answer, NoAnswer};
+use crate::http::{Answer, NoAnswer};
 
 /// What the relay does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Verdict {
             Err(other) => return Self::failed(Outcome::Retry { after: None }, None, other.to_string()),
         };
         let status = answer.status;
-        if (200..300).contains(&status) {
+        if answer.is_success() {
             return Self::delivered(Some(status));
         }
         Self::failed(of_status(status, answer.retry_after), Some(status), format!("answered {status}"))

@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use url::Url;
 
-use super::{Dispatch, Http, Keys, Outcome, Shared, Sink, Verdict, http::Outgoing, shape};
+use super::{Dispatch, Keys, Outcome, Shared, Sink, Verdict, shape};
 use crate::{
     clock::Clock,
     config::{DatalakeNames, SecretRef},
+    http::{Http, Outgoing},
 };
 
 /// Receivers expect bodies below 20 kB; beyond this nobody takes one.

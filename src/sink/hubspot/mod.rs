@@ -15,10 +15,11 @@ pub use bootstrap::Prepared;
 use serde_json::Value;
 use url::Url;
 
-use super::{Dispatch, Http, Outcome, Shared, Sink, Verdict, http::Outgoing};
+use super::{Dispatch, Outcome, Shared, Sink, Verdict};
 use crate::{
     config::{Secret, SecretRef},
     domain::{Notice, NoticeKind},
+    http::{Http, Outgoing},
 };
 
 /// The sink.
