@@ -3,7 +3,7 @@
 //! And behind a queue of its own: a thousand closes of one midnight wait for their turn at a connection here, for as long as
 //! their leases are held. To wait is no failure; a database that does not answer is.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -124,6 +124,10 @@ impl Transaction for GuardedTransaction {
 
     async fn classify(&mut self, thread: &Thread, said: &Classification) -> Result<bool, ArchiveError> {
         told(&self.breaker, self.inner.classify(thread, said).await)
+    }
+
+    async fn still_open(&mut self, reached: &[Duration]) -> Result<(), ArchiveError> {
+        self.inner.still_open(reached).await
     }
 
     async fn keep_variables(&mut self, record: &Record, variables: &[Variable]) -> Result<(), ArchiveError> {

@@ -25,6 +25,8 @@ mod transaction;
 mod verify;
 mod walk;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use thiserror::Error;
@@ -96,6 +98,9 @@ pub trait Transaction: Send {
     /// Says how the conversation ended and what it was about, if it has closed in `thread`, nobody took it over, and nobody
     /// said more than that it is unclassified. A topic that stands stays. Returns whether that changed anything.
     async fn classify(&mut self, thread: &Thread, said: &Classification) -> Result<bool, ArchiveError>;
+
+    /// It is open still, and has reached these ages: others are told, once of each.
+    async fn still_open(&mut self, reached: &[Duration]) -> Result<(), ArchiveError>;
 
     /// Stores the variables the conversation ends with, in place of those that stood; once it is closed, they stay.
     async fn keep_variables(&mut self, record: &Record, variables: &[Variable]) -> Result<(), ArchiveError>;

@@ -24,7 +24,7 @@ pub use details::{Changes, Details, TooMuch, Window};
 pub use ids::{ConversationId, EventId, Place, Sequence, Thread, ThreadKey};
 pub use message::{Attachment, Direction, Message, SenderType, Spot, Tokens};
 pub use notice::{Ended, Notice, NoticeId, NoticeKind};
-pub use policy::{Policy, ProjectSettings, next_midnight};
+pub use policy::{Policy, ProjectSettings, TOLD_AT, next_midnight};
 pub use rating::{Rating, RatingKind};
 pub use recap::Recap;
 pub use variable::Variable;

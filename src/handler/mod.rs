@@ -12,6 +12,8 @@ mod session;
 mod variable;
 mod window;
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 
 use crate::{
@@ -55,7 +57,7 @@ pub enum Decision {
     /// Append the message to an archived conversation.
     Late(Stretch),
     /// Copy the messages so far into the archive, then write the head.
-    Checkpoint(Box<Head>),
+    Checkpoint(Box<Checkpoint>),
     /// Store the rating in the archive.
     Rate(Rated),
     /// Change what the archive says of a closed conversation.
@@ -76,6 +78,19 @@ pub enum Decision {
     Wait(&'static str),
     /// It cannot be taken.
     Reject(Rejection),
+}
+
+/// A copy of an open conversation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// The head once the messages are copied.
+    pub done: Head,
+    /// The head when they cannot be copied now: messages must not wait for that.
+    pub put_off: Head,
+    /// Whether it is taken for others to be told, before it is needed.
+    pub early: bool,
+    /// Ages that the conversation has reached and others want to be told of.
+    pub reached: Vec<Duration>,
 }
 
 /// What a rating belongs to.

@@ -66,6 +66,8 @@ pub struct Claimed {
     pub claim: Claim,
     /// Which attempt this is, from 1.
     pub attempt: u32,
+    /// Whether it tries a sink whose breaker was open: if the sink is in trouble still, this says nothing of the notice.
+    pub probe: bool,
     /// What is to be sent.
     pub notice: Notice,
 }

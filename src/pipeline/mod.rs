@@ -281,8 +281,8 @@ impl Pipeline {
                     }
                     return Ok(1);
                 }
-                Decision::Checkpoint(head) => {
-                    self.checkpoint(&works[0], &thread, &head).await?;
+                Decision::Checkpoint(checkpoint) => {
+                    let head = self.checkpoint(&works[0], &thread, *checkpoint).await?;
                     if self.write_head(&works[0], &thread, &head).await? {
                         return Ok(1);
                     }

@@ -290,7 +290,8 @@ impl Relay {
             }
             Outcome::Retry { after } => {
                 self.count_failure(sink, name).await;
-                again(after)
+                // an outage is not the notice's fault, however long it lasts; the breaker says when to try again
+                if claimed.probe { Some(Settlement::Release(Duration::ZERO)) } else { again(after) }
             }
             Outcome::Throttled { after } => {
                 let silence = after.unwrap_or(SILENCE).clamp(Duration::from_secs(1), LONGEST_SILENCE);

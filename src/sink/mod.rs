@@ -80,7 +80,7 @@ pub fn build(
         Target::Queue { url, region, shape } => {
             Arc::new(SqsSend::new(sqs(region.as_deref()), url.clone(), shape.clone()))
         }
-        Target::Alert { url, rules } => Arc::new(alert::Alert::new(url, *rules, shared)),
+        Target::Alert { url, secret, rules } => Arc::new(alert::Alert::new(url, secret.clone(), *rules, shared)),
         Target::Crm { url, token } => Arc::new(crm::Crm::new(url, token.clone(), shared)),
         Target::HubSpot { base, version, token } => Arc::new(hubspot::HubSpot::new(base, version, token, shared)),
         Target::Datalake { address, names } => {

@@ -251,6 +251,10 @@ impl Transaction for ModelTransaction {
         Ok(false)
     }
 
+    async fn still_open(&mut self, _: &[Duration]) -> Result<(), ArchiveError> {
+        Ok(())
+    }
+
     async fn keep_variables(&mut self, _: &Record, variables: &[Variable]) -> Result<(), ArchiveError> {
         self.link.io("keep_variables", true, |_: &mut State, _| ()).await.map_err(unavailable)?;
         self.written.variables = Some(variables.to_vec());

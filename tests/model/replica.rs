@@ -41,6 +41,7 @@ pub const POLICY: Policy = Policy {
     grace: Duration::from_secs(10),
     idle: Duration::from_secs(60),
     checkpoint: Duration::from_secs(150),
+    told_at: [Some(Duration::ZERO), Some(Duration::from_secs(100)), None, None],
     unfinished: Duration::from_secs(20),
     ..Policy::DEFAULT
 };

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use url::Url;
 
 use super::{Faults, SINKS_FILE, reader::Reader};
-use crate::domain::NoticeKind;
+use crate::domain::{NoticeKind, TOLD_AT};
 use fields::Fields;
 pub use target::{AlertRules, ClassifierTarget, DatalakeNames, Protocol, QueueShape, Target};
 
@@ -80,6 +80,26 @@ pub enum SecretRef {
     Env(String),
     /// In a file, read at each use: a new secret needs no restart.
     File(std::path::PathBuf),
+}
+
+impl SinksConfig {
+    /// The ages of open conversations that any sink wants to be told of; zero is their beginning.
+    pub fn told_at(&self) -> [Option<Duration>; TOLD_AT] {
+        let mut ages = [None; TOLD_AT];
+        for (age, wanted) in ages.iter_mut().zip(self.ages()) {
+            *age = Some(wanted);
+        }
+        ages
+    }
+
+    fn ages(&self) -> BTreeSet<Duration> {
+        let opening = |sink: &SinkConfig| sink.kinds.contains(&NoticeKind::Opened).then_some(Duration::ZERO);
+        let rule = |sink: &SinkConfig| match &sink.target {
+            Target::Alert { rules, .. } if sink.kinds.contains(&NoticeKind::OpenForLong) => rules.open_for,
+            _ => None,
+        };
+        self.sinks.iter().flat_map(|sink| [opening(sink), rule(sink)]).flatten().collect()
+    }
 }
 
 impl SecretRef {
@@ -164,6 +184,9 @@ impl SinksConfig {
             }
             fields.end();
             none.sinks.extend(read);
+        }
+        if none.ages().len() > TOLD_AT {
+            faults.push(format!("all open_hours together, and conversation.opened, must be {TOLD_AT} ages at most"));
         }
         (none, faults)
     }

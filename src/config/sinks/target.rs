@@ -32,6 +32,8 @@ pub enum Target {
     Alert {
         /// Where the URL is, which is a secret.
         url: SecretRef,
+        /// Where the keys are that it is signed with; without them it is a text.
+        secret: Option<SecretRef>,
         /// What is worth an alert of what happens in conversations.
         rules: AlertRules,
     },
@@ -94,7 +96,7 @@ pub struct AlertRules {
     pub csat_at_most: Option<u8>,
     /// Recommendation scores up to this one.
     pub nps_at_most: Option<u8>,
-    /// Conversations that are still open after this long, when a checkpoint of them is taken.
+    /// Conversations that are still open after this long.
     pub open_for: Option<Duration>,
 }
 
@@ -141,10 +143,10 @@ impl Target {
 
     /// What it takes unless the file says otherwise.
     pub(super) fn usual_kinds(&self) -> Vec<NoticeKind> {
-        use NoticeKind::{Alert, Archived, Closed, Custom, Rated};
+        use NoticeKind::{Alert, Archived, Closed, Custom, OpenForLong, Rated, Updated};
         match self {
             Self::Webhook { datalake: None, .. } | Self::Queue { shape: QueueShape::Notice, .. } => {
-                NoticeKind::ALL.iter().copied().filter(|kind| *kind != Alert).collect()
+                vec![Updated, Closed, Archived, Rated, Custom]
             }
             Self::Queue { shape: QueueShape::Billing, .. } | Self::Classifier(_) => vec![Closed],
             Self::Webhook { datalake: Some(_), .. }
@@ -152,10 +154,11 @@ impl Target {
             | Self::Datalake { .. } => vec![Closed, Rated, Custom],
             Self::Alert { rules, .. } => {
                 let of_scores = rules.csat_at_most.or(rules.nps_at_most).map(|_| Rated);
-                let of_time = rules.open_for.map(|_| Archived);
+                let of_time = rules.open_for.map(|_| OpenForLong);
                 std::iter::once(Alert).chain(of_scores).chain(of_time).collect()
             }
-            Self::Crm { .. } | Self::HubSpot { .. } => vec![Closed, Rated],
+            Self::Crm { .. } => vec![Closed, Rated],
+            Self::HubSpot { .. } => vec![Closed, Rated, Updated],
         }
     }
 
@@ -200,7 +203,8 @@ pub(super) fn read(
                 nps_at_most: score("nps_at_most", 10),
                 open_for: fields.number("open_hours", 1, 8_760).map(|hours| Duration::from_secs(3600 * hours)),
             };
-            Some(Target::Alert { url: secret(fields, "url", get)?, rules })
+            let (url, secret) = (secret(fields, "url", get), optional_secret(fields, "secret", get));
+            Some(Target::Alert { url: url?, secret, rules })
         }
         "crm" => {
             let url = url(fields, "url", egress);

@@ -80,7 +80,8 @@ impl HubSpot {
         if unknown && let Some(patch) = request::first_seen(notice) {
             self.call(&token, "PATCH", &format!("contacts/{contact}"), Some(&patch)).await?;
         }
-        if notice.kind == NoticeKind::Closed {
+        // what is said of a conversation after its close goes into the same note
+        if matches!(notice.kind, NoticeKind::Closed | NoticeKind::Updated) {
             let note = self.call(&token, "POST", "notes/batch/upsert", Some(&request::note(notice))).await?;
             let (note, _) = answer::upserted(&note)?;
             let path = format!("notes/{note}/associations/default/contacts/{contact}");
