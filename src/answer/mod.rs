@@ -7,6 +7,7 @@ mod context;
 mod conversation;
 mod cursor;
 mod figures;
+mod found;
 mod history;
 mod links;
 mod listing;
