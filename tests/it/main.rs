@@ -7,6 +7,7 @@
 
 mod archive;
 mod asker;
+mod chaos;
 mod close;
 mod content;
 mod crash;
@@ -35,3 +36,8 @@ mod statistics;
 mod summaries;
 mod variables;
 mod window;
+
+/// What `make chaos` is made of.
+#[allow(dead_code)] // a round is a part of it
+#[path = "../chaos/harness/mod.rs"]
+mod harness;
