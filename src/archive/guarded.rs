@@ -10,11 +10,12 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{info, warn};
 
-use super::{Archive, ArchiveError, Summary, Transaction};
+use super::{Archive, ArchiveError, Heard, Reach, Summary, Transaction};
 use crate::{
     breaker::Breaker,
     domain::{
-        Changes, Classification, Close, ConversationId, CrmLink, EventId, Message, Rating, Record, Thread, Variable,
+        Changes, Classification, Close, ConversationId, CrmLink, EventId, Message, Rating, Record, RecordChange,
+        Thread, Variable,
     },
 };
 
@@ -79,6 +80,11 @@ impl Archive for Guarded {
     async fn link(&self, thread: &Thread, conversation: ConversationId, link: &CrmLink) -> Result<(), ArchiveError> {
         let _turn = self.admit().await?;
         told(&self.breaker, self.inner.link(thread, conversation, link).await)
+    }
+
+    async fn record_changed(&self, change: &RecordChange, reach: Reach<'_>) -> Result<Heard, ArchiveError> {
+        let _turn = self.admit().await?;
+        told(&self.breaker, self.inner.record_changed(change, reach).await)
     }
 
     async fn request_erasure(

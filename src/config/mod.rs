@@ -27,8 +27,8 @@ pub use receipt::ReceiptConfig;
 use settings::*;
 pub use settings::{SETTINGS, Setting};
 pub use sinks::{
-    AlertRules, ClassifierTarget, DatalakeNames, EgressConfig, Protocol, QueueShape, RateConfig, SecretRef, SinkConfig,
-    SinksConfig, Target,
+    AlertRules, ClassifierTarget, DatalakeNames, EgressConfig, JournalConfig, PortalConfig, Protocol, QueueShape,
+    RateConfig, SecretRef, SinkConfig, SinksConfig, Target,
 };
 
 /// How the log looks.

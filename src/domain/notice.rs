@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Classification, Close, ConversationId, EventId, Rating, RatingKind, Record, Thread, ids::NAMESPACE};
+use super::{
+    Classification, Close, ConversationId, EventId, Rating, RatingKind, Record, RecordChange, Thread, ids::NAMESPACE,
+};
 
 /// An alert of one rule about one subject is told once in this time.
 const ALERT_WINDOW: i64 = 3600;
@@ -70,6 +72,8 @@ kinds! {
     Rated = "conversation.rated";
     /// A publisher's own event, with a key and a value.
     Custom = "conversation.event";
+    /// A property of a contact's record changed in its CRM.
+    ContactChanged = "crm.contact_changed";
     /// Something is wrong and a person should know.
     Alert = "alert.raised";
 }
@@ -294,6 +298,19 @@ impl Notice {
         };
         let discriminator = rating.event_id.to_string();
         Self::of(kind, thread, record.map(|record| record.id), &discriminator, rating.answered_at, content)
+    }
+
+    /// `property` of the contact's record has another value in its CRM, or none.
+    pub fn contact_changed(person: &Thread, change: &RecordChange, property: &str, value: Option<&str>) -> Self {
+        let content = [
+            ("crm", json!(change.crm)),
+            ("account_id", json!(change.account)),
+            ("crm_id", json!(change.crm_id)),
+            ("property", json!(property)),
+            ("value", json!(value)),
+        ];
+        let content = content.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Self::of(NoticeKind::ContactChanged, person, None, &change.fingerprint(), change.occurred_at, content)
     }
 
     /// `rule` found something about `subject` (a sink, a queue; never a person) at `at`. The same within an hour is one.

@@ -113,6 +113,9 @@ pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
         Kind::ProjectUpdated(settings) => return Decision::SetProject(settings.clone()),
         Kind::ContactErase => return Decision::Erase,
         Kind::Request(_) => return Decision::Nothing("a request changes nothing"),
+        Kind::HubSpotRaw(_) | Kind::CrmRecordChanged(_) => {
+            return Decision::Nothing("what a CRM tells is taken before any thread is looked at");
+        }
         Kind::SessionOpened(_) | Kind::SessionClosed(_) if event.thread.is_project_alone() => {
             return session::elsewhere(seen);
         }
@@ -141,9 +144,14 @@ pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
             conversation_close::handle(head, open, event, close, policy)
         }
         (Kind::Due(due), Some((head, open))) => due::handle(seen, head, open, event, due, policy),
-        (Kind::ProjectUpdated(_) | Kind::ContactErase | Kind::Request(_), Some(_)) => {
-            Decision::Nothing("it is not about a thread")
-        }
+        (
+            Kind::ProjectUpdated(_)
+            | Kind::ContactErase
+            | Kind::Request(_)
+            | Kind::HubSpotRaw(_)
+            | Kind::CrmRecordChanged(_),
+            Some(_),
+        ) => Decision::Nothing("it is not about a thread"),
     }
 }
 

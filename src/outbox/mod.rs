@@ -15,6 +15,7 @@ mod schedule;
 mod settle;
 mod sweep;
 mod work;
+mod wrote;
 
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ pub use register::{Order, Registration};
 pub use schedule::Schedule;
 pub use settle::{Attempt, Settlement};
 pub use sweep::Swept;
+pub use wrote::Wrote;
 
 use crate::domain::{ConversationId, Notice, NoticeId, NoticeKind};
 

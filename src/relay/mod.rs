@@ -23,8 +23,9 @@ use crate::{
     domain::Notice,
     outbox::{
         Attempt, Claimed, Failed, Outbox, OutboxError, Rate, Registration, Room, Schedule, Settlement, SinkId, Swept,
+        Wrote,
     },
-    sink::{Dispatch, Outcome, Sink, Verdict},
+    sink::{Dispatch, Outcome, Sink, Verdict, Written},
 };
 use watch::Seen;
 
@@ -285,6 +286,10 @@ impl Relay {
         let mut succeeded = false;
         let settlement = match verdict.outcome {
             Outcome::Delivered => {
+                if let Some(Written { account, crm_id, properties }) = verdict.wrote.as_deref().cloned() {
+                    let wrote = Wrote { account, crm_id, properties };
+                    self.told(self.outbox.remember(&claimed.notice, &wrote).await);
+                }
                 succeeded = true;
                 Some(Settlement::Delivered)
             }

@@ -19,7 +19,7 @@ pub use datalake::wire as datalake_wire;
 pub use hubspot::Prepared;
 pub use keys::{Keys, NewKeys, sign};
 pub use queue::SqsSend;
-pub use verdict::{Outcome, Verdict};
+pub use verdict::{Outcome, Verdict, Written};
 
 use crate::{
     clock::Clock,
@@ -62,7 +62,7 @@ pub struct Shared {
 /// # Errors
 /// It does not answer, or refuses; the verdict says why.
 pub async fn bootstrap(config: &SinkConfig, shared: &Shared) -> Option<Result<Vec<Prepared>, Verdict>> {
-    let Target::HubSpot { base, version, token } = &config.target else { return None };
+    let Target::HubSpot { base, version, token, .. } = &config.target else { return None };
     Some(hubspot::HubSpot::new(base, version, token, shared).bootstrap().await)
 }
 
@@ -82,7 +82,9 @@ pub fn build(
         }
         Target::Alert { url, secret, rules } => Arc::new(alert::Alert::new(url, secret.clone(), *rules, shared)),
         Target::Crm { url, token } => Arc::new(crm::Crm::new(url, token.clone(), shared)),
-        Target::HubSpot { base, version, token } => Arc::new(hubspot::HubSpot::new(base, version, token, shared)),
+        Target::HubSpot { base, version, token, portal } => {
+            Arc::new(hubspot::HubSpot::new(base, version, token, shared).of_portal(portal.clone()))
+        }
         Target::Datalake { address, names } => {
             Arc::new(datalake::Datalake::new(address, names, shared, config.timeout))
         }

@@ -142,13 +142,12 @@ async fn an_opening_is_told_once_before_anything_else_by_whatever_is_written_fir
         for (conversation, first) in [(1, "a checkpoint"), (2, "a close"), (3, "a rating")] {
             let record = record(conversation);
             let said = messages(10 * conversation as u32..10 * conversation as u32 + 2);
-            match first {
-                "a checkpoint" => house.write(&record, &said, false, None).await.expect("checkpoint"),
-                "a rating" => {
-                    house.rate(&record, &rating(conversation as u32, RatingKind::Nps, 0)).await.expect("rate")
-                }
-                _ => house.write(&record, &said, false, Some(&close())).await.expect("close"),
-            };
+            if first == "a rating" {
+                house.rate(&record, &rating(conversation as u32, RatingKind::Nps, 0)).await.expect("rate");
+            } else {
+                let end = (first == "a close").then(close);
+                house.write(&record, &said, false, end.as_ref()).await.expect("write");
+            }
             let told_first = told(&outbox, sink).await;
             assert_eq!(names(&told_first)[0], "conversation.opened", "{first}");
             assert_eq!(told_first[0].notice.occurred_at, record.opened_at);

@@ -113,6 +113,7 @@ impl Replica {
             counters: counters.clone(),
             clock: clock.clone(),
             answers: answers(&link, &counters, &clock),
+            portals: Arc::default(),
         });
         let instance = Uuid::from_u64_pair(u64::from(who), life);
         let consumer = Consumer::new(pipeline, limits, instance).parking(world.state().hot.parks.clone());

@@ -202,9 +202,14 @@ async fn what_is_said_after_the_close_goes_into_the_same_note() {
     }
     let portal = portal.lock().unwrap();
     assert_eq!((portal.records.len(), portal.associations.len()), (3, 2), "one contact, two notes");
-    let of = |name: &str| portal.records.values().filter_map(|(_, properties)| properties.get(name)).cloned().collect::<Vec<_>>();
+    let of = |name: &str| {
+        portal.records.values().filter_map(|(_, properties)| properties.get(name)).cloned().collect::<Vec<_>>()
+    };
     let bodies = of("hs_note_body").iter().filter_map(|body| body.as_str().map(str::to_owned)).collect::<Vec<_>>();
-    assert_eq!(bodies.iter().filter(|body| body.contains("unresolved<br>") && body.contains("Invoices &amp; more")).count(), 1);
+    assert_eq!(
+        bodies.iter().filter(|body| body.contains("unresolved<br>") && body.contains("Invoices &amp; more")).count(),
+        1
+    );
     let noon = noon().timestamp_millis().to_string();
     assert!(of("hs_timestamp").iter().all(|at| *at == noon), "it stands where the conversation ended");
     let last = of("conversationd_last_conversation_id");

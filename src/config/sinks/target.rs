@@ -52,6 +52,8 @@ pub enum Target {
         version: String,
         /// A bearer token.
         token: SecretRef,
+        /// The portal's number: what is written there is remembered, and known when it comes back.
+        portal: Option<String>,
     },
     /// The datalake's gRPC service.
     Datalake {
@@ -214,13 +216,10 @@ pub(super) fn read(
         "hubspot" => {
             let base = fields.text("base_url").unwrap_or_else(|| "https://api.hubapi.com".to_owned());
             let base = checked(fields, "base_url", &base, egress);
-            let version = fields.text("api_version").unwrap_or_else(|| "2026-09".to_owned());
-            let fits = version.len() == 7 && version.chars().all(|c| c.is_ascii_digit() || c == '-');
-            if !fits {
-                fields.fault("api_version", "must be a month, such as 2026-09");
-            }
+            let version = version(fields, "api_version", "2026-09");
             let token = secret(fields, "token", get);
-            Some(Target::HubSpot { base: base?, version, token: token? })
+            let portal = fields.number("portal", 1, u64::MAX >> 1).map(|portal| portal.to_string());
+            Some(Target::HubSpot { base: base?, version, token: token?, portal })
         }
         "datalake" => {
             let address = fields.required("address");
@@ -276,7 +275,16 @@ fn url(fields: &mut Fields<'_>, field: &str, egress: &EgressConfig) -> Option<Ur
     checked(fields, field, &text, egress)
 }
 
-fn checked(fields: &mut Fields<'_>, field: &str, text: &str, egress: &EgressConfig) -> Option<Url> {
+/// A date that names a version of HubSpot's API.
+pub(super) fn version(fields: &mut Fields<'_>, field: &str, usual: &str) -> String {
+    let version = fields.text(field).unwrap_or_else(|| usual.to_owned());
+    if version.len() != 7 || !version.chars().all(|c| c.is_ascii_digit() || c == '-') {
+        fields.fault(field, "must be a month, such as 2026-09");
+    }
+    version
+}
+
+pub(super) fn checked(fields: &mut Fields<'_>, field: &str, text: &str, egress: &EgressConfig) -> Option<Url> {
     let Ok(url) = text.parse::<Url>() else {
         fields.fault(field, "must be a URL");
         return None;
@@ -288,7 +296,7 @@ fn checked(fields: &mut Fields<'_>, field: &str, text: &str, egress: &EgressConf
     Some(url)
 }
 
-fn secret(fields: &mut Fields<'_>, field: &str, get: &dyn Fn(&str) -> Option<String>) -> Option<SecretRef> {
+pub(super) fn secret(fields: &mut Fields<'_>, field: &str, get: &dyn Fn(&str) -> Option<String>) -> Option<SecretRef> {
     let text = fields.required(field)?;
     referred(fields, field, &text, get)
 }
