@@ -9,6 +9,7 @@ mod http;
 mod hubspot;
 mod keys;
 mod queue;
+mod reach;
 mod shape;
 mod verdict;
 mod webhook;
@@ -23,6 +24,7 @@ pub use http::{Answer, Http, NoAnswer, Outgoing};
 pub use hubspot::Prepared;
 pub use keys::{Keys, NewKeys, sign};
 pub use queue::SqsSend;
+pub use reach::{reach, reach_url};
 pub use verdict::{Outcome, Verdict};
 
 use crate::{
