@@ -7,7 +7,6 @@ mod datalake;
 mod hubspot;
 mod keys;
 mod queue;
-mod reach;
 mod shape;
 mod verdict;
 mod webhook;
@@ -20,7 +19,6 @@ pub use datalake::wire as datalake_wire;
 pub use hubspot::Prepared;
 pub use keys::{Keys, NewKeys, sign};
 pub use queue::SqsSend;
-pub use reach::{reach, reach_url};
 pub use verdict::{Outcome, Verdict, Written};
 
 use crate::{
