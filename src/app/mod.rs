@@ -4,6 +4,7 @@ mod answers;
 mod clients;
 mod observers;
 mod outlets;
+mod process;
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,6 +17,7 @@ use uuid::Uuid;
 pub use clients::{Clients, Endpoints};
 use observers::Observers;
 pub use outlets::outbox;
+pub use process::{keep_to_itself, version};
 
 use crate::{
     archive::{Guarded, Options, PostgresArchive},
@@ -147,7 +149,7 @@ impl App {
             }
         };
         let observed = self.observers.start(&stop.drain).await?;
-        info!(version = env!("CARGO_PKG_VERSION"), "started");
+        info!(version = version(), "started");
         tokio::join!(
             on_signal,
             async {
