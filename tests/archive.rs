@@ -13,6 +13,8 @@ mod house;
 mod life;
 #[path = "archive/partition.rs"]
 mod partition;
+#[path = "archive/schema.rs"]
+mod schema;
 #[path = "archive/statistics.rs"]
 mod statistics;
 #[path = "archive/telling.rs"]
