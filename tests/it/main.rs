@@ -34,6 +34,9 @@ mod settings;
 mod stack;
 mod statistics;
 mod summaries;
+#[allow(dead_code)] // Node is not needed here
+#[path = "../contract/tools.rs"]
+mod tools;
 mod variables;
 mod window;
 
