@@ -5,6 +5,7 @@ mod clients;
 mod observers;
 mod outlets;
 mod portals;
+mod process;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,6 +19,7 @@ use uuid::Uuid;
 pub use clients::{Clients, Endpoints};
 use observers::Observers;
 pub use outlets::outbox;
+pub use process::{keep_to_itself, version};
 
 use crate::{
     archive::{Guarded, Options, PostgresArchive},
@@ -156,7 +158,7 @@ impl App {
             }
         };
         let observed = self.observers.start(&stop.drain).await?;
-        info!(version = env!("CARGO_PKG_VERSION"), "started");
+        info!(version = version(), "started");
         tokio::join!(
             on_signal,
             async {
