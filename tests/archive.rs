@@ -5,6 +5,8 @@
 mod classified;
 #[path = "archive/content.rs"]
 mod content;
+#[path = "archive/crm_record.rs"]
+mod crm_record;
 #[path = "archive/faults.rs"]
 mod faults;
 #[path = "archive/house.rs"]
@@ -13,6 +15,8 @@ mod house;
 mod life;
 #[path = "archive/partition.rs"]
 mod partition;
+#[path = "archive/schema.rs"]
+mod schema;
 #[path = "archive/statistics.rs"]
 mod statistics;
 #[path = "archive/telling.rs"]

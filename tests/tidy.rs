@@ -11,7 +11,7 @@ use std::{
 const LINES: usize = 500;
 
 /// What each room may import; a room that is not here does not exist.
-const MAY_IMPORT: [(&str, &[&str]); 27] = [
+const MAY_IMPORT: [(&str, &[&str]); 29] = [
     ("domain", &[]),
     ("clock", &[]),
     ("breaker", &[]),
@@ -30,7 +30,12 @@ const MAY_IMPORT: [(&str, &[&str]); 27] = [
     ("classifier", &["archive", "config", "domain", "event", "hot", "http", "queue", "sink"]),
     ("relay", &["clock", "config", "counters", "domain", "outbox", "sink"]),
     ("answer", &["archive", "breaker", "clock", "context", "counters", "domain", "event", "hot", "http", "queue"]),
-    ("pipeline", &["alert", "answer", "archive", "clock", "counters", "domain", "event", "handler", "hot", "queue"]),
+    ("crm", &["domain", "event", "queue"]),
+    ("journal", &["archive", "config", "counters", "crm", "domain", "http", "queue"]),
+    (
+        "pipeline",
+        &["alert", "answer", "archive", "clock", "counters", "crm", "domain", "event", "handler", "hot", "queue"],
+    ),
     ("consumer", &["alert", "breaker", "clock", "counters", "domain", "event", "hot", "pipeline", "queue"]),
     ("requests", &["pipeline", "queue"]),
     ("timer", &["clock", "counters", "domain", "event", "hot", "queue"]),
@@ -47,8 +52,10 @@ const MAY_IMPORT: [(&str, &[&str]); 27] = [
             "config",
             "consumer",
             "counters",
+            "crm",
             "hot",
             "http",
+            "journal",
             "outbox",
             "pipeline",
             "queue",

@@ -154,7 +154,7 @@ fn thread_of(row: &ConversationRow) -> Thread {
 
 /// There is nothing to ask.
 fn passed(why: &str) -> Verdict {
-    Verdict { outcome: Outcome::Delivered, status: None, reason: Some(why.to_owned()) }
+    Verdict { reason: Some(why.to_owned()), ..Verdict::delivered(None) }
 }
 
 fn again(why: &str) -> Verdict {

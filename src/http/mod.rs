@@ -3,6 +3,7 @@
 
 mod address;
 pub mod chat;
+mod reach;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -20,6 +21,8 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tracing::debug;
 use url::Url;
+
+pub use reach::{Place, reach};
 
 use address::{Blocked, Guard, is_blocked};
 

@@ -13,6 +13,7 @@ pub mod export;
 pub mod health;
 pub mod hold;
 pub mod lint;
+pub mod manual;
 pub mod migrate;
 pub mod outbox;
 pub mod pause;
@@ -21,6 +22,7 @@ pub mod provision;
 pub mod publish;
 pub mod reconcile;
 pub mod schema;
+pub mod settings;
 pub mod stats;
 pub mod verify;
 

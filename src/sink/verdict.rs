@@ -39,22 +39,35 @@ pub struct Verdict {
     pub status: Option<u16>,
     /// Why, in our words.
     pub reason: Option<String>,
+    /// The record of a CRM that was written into.
+    pub wrote: Option<Box<Written>>,
+}
+
+/// A record of a CRM, and what was written into it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The account.
+    pub account: String,
+    /// The record's id.
+    pub crm_id: String,
+    /// Properties, and digests of their values.
+    pub properties: Vec<(String, [u8; 32])>,
 }
 
 impl Verdict {
     /// It arrived.
     pub fn delivered(status: Option<u16>) -> Self {
-        Self { outcome: Outcome::Delivered, status, reason: None }
+        Self { outcome: Outcome::Delivered, status, reason: None, wrote: None }
     }
 
     /// It did not.
     pub fn failed(outcome: Outcome, status: Option<u16>, reason: impl Into<String>) -> Self {
-        Self { outcome, status, reason: Some(reason.into()) }
+        Self { outcome, status, reason: Some(reason.into()), wrote: None }
     }
 
     /// The sink has no use for a notice of this kind or content.
     pub(super) fn not_for_it() -> Self {
-        Self { outcome: Outcome::Delivered, status: None, reason: Some("nothing in it for this sink".into()) }
+        Self { reason: Some("nothing in it for this sink".into()), ..Self::delivered(None) }
     }
 
     /// What an HTTP receiver said, or did not say.

@@ -1,6 +1,5 @@
 //! What the stories need: a schema of their own, conversations, messages, and one way to archive them.
 
-use std::env;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,8 @@ use conversationd::domain::{
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
+use crate::schema::Schema;
+
 /// A schema with the archive in it.
 pub struct House {
     pub archive: PostgresArchive,
@@ -27,24 +28,9 @@ pub async fn in_a_house<Told>(story: impl FnOnce(Arc<House>) -> Told)
 where
     Told: Future<Output = ()> + Send + 'static,
 {
-    let url = env::var("DATABASE_URL").expect(
-        "DATABASE_URL is not set: these tests need a PostgreSQL 14 or newer they may make schemas in, \
-         as postgres://postgres@127.0.0.1:5433/conversationd",
-    );
-    let schema = format!("archive_test_{}", Uuid::new_v4().simple());
-    let options = Options { max_connections: 4, schema: Some(schema.clone()), ..Options::default() };
-    let archive = PostgresArchive::new(&url, &options).expect("DATABASE_URL");
-    archive.migrate().await.expect("migrate");
-
-    let house = Arc::new(House { archive, url: url.clone(), options });
-    let told = tokio::spawn(story(house.clone())).await;
-
-    house.archive.close().await;
-    let mut connection = PgConnection::connect(&url).await.expect("connect");
-    sqlx::query(AssertSqlSafe(format!("drop schema {schema} cascade"))).execute(&mut connection).await.expect("drop");
-    if let Err(panicked) = told {
-        std::panic::resume_unwind(panicked.into_panic());
-    }
+    let schema = Schema::new("archive", 4).await;
+    let (archive, url, options) = (schema.archive.clone(), schema.url.clone(), schema.options.clone());
+    schema.around(story(Arc::new(House { archive, url, options })), async {}).await;
 }
 
 impl House {

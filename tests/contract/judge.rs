@@ -15,7 +15,10 @@ use crate::{bodies, tools::verdicts};
 
 /// What the decoder alone can say: a field's form is right, and its content is not.
 const BEYOND_A_SCHEMA: [(&str, &[&str]); 4] = [
-    ("no time", &["start", "start_date", "end", "end_date", "created_on", "due_at", "from", "to", "deadline"]),
+    (
+        "no time",
+        &["start", "start_date", "end", "end_date", "created_on", "due_at", "from", "to", "deadline", "occurred_at"],
+    ),
     ("no UUID", &["classified_conversation_id", "close_conversation_id", "due_conversation_id"]),
     ("no time zone", &["timezone"]),
     (
