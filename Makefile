@@ -31,6 +31,16 @@ simulate: ## the whole daemon on model edges: SEEDS=n seeds from FIRST=n on, or 
 		--config 'profile.dev.package.conversationd.opt-level=2' --test simulation no_seed -- --nocapture \
 		| grep -vE '^(running |test |\.?$$)'
 
+# Minutes to hours, not a part of `test`. `make chaos ARGS=--help` says more; REPORT=RELIABILITY.md writes the one of the project.
+chaos: up ## faults on real daemons under load: KILLS=n STOPS=n TRIALS=n MINUTES=n SEED=x FAULTS=kill,stop OLD=program SIMULATE=seeds
+	@$(with_env) cargo test --quiet --locked --test chaos -- run $(if $(FAULTS),--faults $(FAULTS)) $(if $(KILLS),--kills $(KILLS)) \
+		$(if $(STOPS),--stops $(STOPS)) $(if $(TRIALS),--trials $(TRIALS)) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(DAEMONS),--daemons $(DAEMONS)) $(if $(OLD),--old $(OLD)) \
+		$(if $(OLD_IS),--old-is '$(OLD_IS)') $(if $(SIMULATE),--simulate $(SIMULATE)) $(if $(REPORT),--report $(REPORT)) $(ARGS)
+
+soak: up ## the same load without faults, at half of what the daemons take: MINUTES=n (60); writes docs/soak.md
+	@$(with_env) cargo test --quiet --locked --test chaos -- soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 # A build of its own, as optimised as a release; needs no stack.
 bench: ## what taking a message in costs, beside the least it could: MESSAGES=n a run, ROUNDS=n
 	@MESSAGES=$(MESSAGES) ROUNDS=$(ROUNDS) cargo bench --quiet --locked --bench ingest
@@ -86,4 +96,4 @@ status: ## what is up
 reset: ## forget everything it stored, start it afresh
 	@$(stack) reset
 
-.PHONY: help run demo test simulate bench check deny book install infra-lint infra-check up down status reset
+.PHONY: help run demo test simulate chaos soak bench check deny book install infra-lint infra-check up down status reset

@@ -163,9 +163,14 @@ enum Command {
     Erase(operate::erase::Arguments),
     /// Check everything the daemon depends on, and say what to do.
     ///
-    /// Settings, queues, table, archive, clocks: looks at all of them, changes nothing. Exit code 0 when there is no fault
-    /// (warnings may be), 1 when there is one, 64 when a setting cannot be used.
-    #[command(after_help = "Example, before a deployment:\n  conversationd doctor && conversationd run")]
+    /// Settings, queues, table, archive, their permissions, clocks, reply queues, sinks: looks at all of them, and tries what the
+    /// role's policy allows in ways that do nothing; changes nothing. Each finding says what is wrong, why it matters and what to
+    /// do. Exit code 0 when there is no fault (warnings may be, unless --strict), 1 when there is one, 64 when a setting cannot
+    /// be used; the rest is looked at all the same.
+    #[command(
+        after_help = "Examples:\n  conversationd doctor && conversationd run\n  conversationd doctor --role operator\n  \
+                            conversationd doctor --json | jq -r '.findings[] | select(.level != \"ok\") | [.check, .found] | @tsv'"
+    )]
     Doctor(operate::doctor::Arguments),
     /// Say whether the daemon beside it lives: for probes, without a port.
     ///

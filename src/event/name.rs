@@ -26,12 +26,14 @@ pub(super) enum Name {
     ContactErase,
     CrmLinked,
     CrmContactUpdated,
+    HubSpotRaw,
+    CrmRecordChanged,
     Due,
     Request(Asked),
 }
 
 /// Events and their names.
-pub(super) const NAMES: [(&str, Name); 22] = [
+pub(super) const NAMES: [(&str, Name); 24] = [
     ("message.received", Name::MessageReceived),
     ("message.sent", Name::MessageSent),
     ("conversation.save_message", Name::SaveMessage),
@@ -53,6 +55,8 @@ pub(super) const NAMES: [(&str, Name); 22] = [
     ("contact.erase", Name::ContactErase),
     ("crm.linked", Name::CrmLinked),
     ("crm.contact_updated", Name::CrmContactUpdated),
+    ("crm.hubspot_raw", Name::HubSpotRaw),
+    ("crm.record_changed", Name::CrmRecordChanged),
     ("due", Name::Due),
 ];
 

@@ -9,7 +9,7 @@ use conversationd::archive::{
 };
 use conversationd::domain::{
     Changes, Close, CloseReason, ConversationId, Details, Direction, EventId, Message, Rating, RatingKind, Record,
-    Sequence, Thread,
+    Sequence, Thread, Tokens,
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
@@ -162,7 +162,7 @@ pub fn message(number: u32) -> Message {
         agent_id: None,
         model_used: None,
         tokens_used: Some(number),
-        tokens: None,
+        tokens: Some(Tokens { tokenizer: "o200k_base".into(), count: 10 * number }),
         sentiment: None,
         intent: None,
         entities: Vec::new(),
