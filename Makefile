@@ -34,6 +34,9 @@ simulate: ## the whole daemon on model edges: SEEDS=n seeds from FIRST=n on, or 
 bench: ## what taking a message in costs, beside the least it could: MESSAGES=n a run, ROUNDS=n
 	@MESSAGES=$(MESSAGES) ROUNDS=$(ROUNDS) cargo bench --quiet --locked --bench ingest
 
+picture: ## paint anew what `top` shows, in the README and for its tests
+	@PICTURE=write cargo test --quiet --locked --test top
+
 check: ## format, lints, infrastructure: everything that needs no stack
 	@cargo fmt --check
 	@cargo clippy --locked --all-targets -- -D warnings
@@ -61,4 +64,4 @@ status: ## what is up
 reset: ## forget everything it stored, start it afresh
 	@$(stack) reset
 
-.PHONY: help run demo test simulate bench check infra-lint infra-check up down status reset
+.PHONY: help run demo test simulate bench picture check infra-lint infra-check up down status reset

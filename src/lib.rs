@@ -12,6 +12,7 @@ pub mod breaker;
 pub mod clock;
 pub mod coalesce;
 pub mod counters;
+pub mod tally;
 
 pub mod domain;
 pub mod queue;
@@ -28,6 +29,7 @@ pub mod sink;
 pub mod classifier;
 
 pub mod consumer;
+pub mod fleet;
 pub mod pipeline;
 pub mod relay;
 pub mod requests;

@@ -11,11 +11,12 @@ use std::{
 const LINES: usize = 500;
 
 /// What each room may import; a room that is not here does not exist.
-const MAY_IMPORT: [(&str, &[&str]); 26] = [
+const MAY_IMPORT: [(&str, &[&str]); 28] = [
     ("domain", &[]),
     ("clock", &[]),
     ("breaker", &[]),
-    ("counters", &[]),
+    ("tally", &[]),
+    ("counters", &["tally"]),
     ("alert", &["counters"]),
     ("coalesce", &[]),
     ("queue", &["clock", "coalesce", "domain"]),
@@ -33,6 +34,7 @@ const MAY_IMPORT: [(&str, &[&str]); 26] = [
     ("consumer", &["alert", "breaker", "clock", "counters", "domain", "event", "hot", "pipeline", "queue"]),
     ("requests", &["pipeline", "queue"]),
     ("timer", &["clock", "counters", "domain", "event", "hot", "queue"]),
+    ("fleet", &["clock", "counters", "domain", "hot"]),
     ("config", &["consumer", "context", "domain", "event", "queue"]),
     ("telemetry", &["clock", "config", "counters"]),
     (
@@ -46,6 +48,7 @@ const MAY_IMPORT: [(&str, &[&str]); 26] = [
             "config",
             "consumer",
             "counters",
+            "fleet",
             "hot",
             "outbox",
             "pipeline",
@@ -67,6 +70,7 @@ const MAY_IMPORT: [(&str, &[&str]); 26] = [
             "config",
             "domain",
             "event",
+            "fleet",
             "handler",
             "hot",
             "outbox",

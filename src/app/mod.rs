@@ -110,9 +110,9 @@ impl App {
                 .parking(config.park.clone()),
             requests,
             relay,
-            timer: Timer::new(store, inbox, clock.clone(), counters.clone()),
+            timer: Timer::new(store.clone(), inbox, clock.clone(), counters.clone()),
             archive,
-            observers: Observers::of(config, instance, counters.clone(), breaker, clock),
+            observers: Observers::of(config, instance, counters.clone(), breaker, store.clone(), clock),
             counters,
             period: config.timer,
         })

@@ -22,6 +22,7 @@ pub mod publish;
 pub mod reconcile;
 pub mod schema;
 pub mod stats;
+pub mod top;
 pub mod verify;
 
 mod bar;

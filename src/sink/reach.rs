@@ -12,6 +12,9 @@ use super::{
 };
 use crate::config::{EgressConfig, SinkConfig, Target};
 
+/// How long somebody may take to take a connection, whatever a request may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Connects to where `config` sends. `None` for what is no address: a queue is asked in its own way.
 ///
 /// # Errors
@@ -27,7 +30,7 @@ pub async fn reach(config: &SinkConfig, egress: &EgressConfig) -> Option<Result<
             .rsplit_once(':')
             .and_then(|(host, port)| Some((host.trim_matches(['[', ']']).to_owned(), port.parse().ok()?))),
     }?;
-    Some(connect(Some(&guard), &host, port, config.timeout).await)
+    Some(connect(Some(&guard), &host, port, config.timeout.min(PATIENCE)).await)
 }
 
 /// Connects to where `url` is, whatever its address.
@@ -36,7 +39,7 @@ pub async fn reach(config: &SinkConfig, egress: &EgressConfig) -> Option<Result<
 /// Nobody is there.
 pub async fn reach_url(url: &Url, patience: Duration) -> Result<(), NoAnswer> {
     let (host, port) = place(url).ok_or(NoAnswer::Unfit)?;
-    connect(None, &host, port, patience).await
+    connect(None, &host, port, patience.min(PATIENCE)).await
 }
 
 /// Host and port of a URL.
