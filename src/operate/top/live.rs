@@ -61,14 +61,16 @@ pub(super) async fn watch(places: Places, mut screen: Screen, every: Duration) -
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            Some(key) = keys.recv() => match key? {
-                Some(key) => match screen.press(key) {
-                    Asked::End => break,
-                    Asked::Reading => drop(read_now.try_send(())), // one that is asked for already is enough
-                    Asked::Picture => {}
-                },
-                None => {} // the window changed its size
-            },
+            Some(key) = keys.recv() => {
+                // what is no key is a window of another size: it is drawn on again
+                if let Some(key) = key? {
+                    match screen.press(key) {
+                        Asked::End => break,
+                        Asked::Reading => drop(read_now.try_send(())), // one that is asked for already is enough
+                        Asked::Picture => {}
+                    }
+                }
+            }
             changed = latest.changed() => changed.context("nothing is read any more")?,
             _ = ticks.tick() => {}
         }
