@@ -137,7 +137,7 @@ pub struct ConversationRow {
     pub variables: Option<Value>,
     /// Its messages.
     pub message_count: i64,
-    /// The tokens of its messages.
+    /// The tokens of its messages, as counted when they were saved.
     pub token_count: i64,
     /// SHA-256 over its messages in order, in hexadecimal.
     pub content_hash: Option<String>,

@@ -11,9 +11,9 @@ use super::{
 use crate::{
     app,
     config::{Config, DatabaseConfig, EgressConfig, SinkConfig, SinksConfig, Target},
+    http::{NoAnswer, Place, reach},
     operate::{clients, output::counted},
     outbox::SinkRow,
-    sink::{NoAnswer, reach, reach_url},
 };
 
 const SINK: &str = "sink";
@@ -39,7 +39,11 @@ async fn sink(config: &SinkConfig, egress: &EgressConfig, role: Role) -> Finding
     if let Target::Queue { url, region, .. } = &config.target {
         return queue(&name, url, region.clone(), role).await;
     }
-    match reach(config, egress).await {
+    let reached = match place(&config.target) {
+        Some(place) => Some(reach(&place, Some(egress), config.timeout).await),
+        None => None,
+    };
+    match reached {
         Some(Ok(())) => Finding::ok(SINK, format!("{name} can be connected to")),
         Some(Err(NoAnswer::Blocked)) => {
             let advice = "let `egress` in the sinks file allow its network, if it is meant to be sent to";
@@ -53,6 +57,17 @@ async fn sink(config: &SinkConfig, egress: &EgressConfig, role: Role) -> Finding
             let advice = "see that the secret that it points to is there";
             Finding::fault(SINK, format!("{name} has no address"), UNTOLD, advice)
         }
+    }
+}
+
+/// Where a sink sends to; `None` if its secret does not say.
+fn place(target: &Target) -> Option<Place> {
+    match target {
+        Target::Webhook { url, .. } | Target::Crm { url, .. } | Target::HubSpot { base: url, .. } => Place::of(url),
+        Target::Queue { url, .. } => Place::of(&url.parse().ok()?),
+        Target::Classifier(target) => Place::of(&target.url),
+        Target::Alert { url, .. } => Place::of(&url.read()?.reveal().parse().ok()?),
+        Target::Datalake { address, .. } => Place::parse(address),
     }
 }
 
@@ -81,9 +96,9 @@ async fn queue(name: &str, url: &str, region: Option<String>, role: Role) -> Fin
 
 async fn summary(get: &dyn Fn(&str) -> Option<String>) -> Option<Finding> {
     let endpoint = Config::read(get).ok()?.answers.endpoint?;
-    let reached = match endpoint.url.reveal().parse() {
-        Ok(url) => reach_url(&url, endpoint.patience).await,
-        Err(_) => Err(NoAnswer::Unfit),
+    let reached = match Place::of(&endpoint.url) {
+        Some(place) => reach(&place, None, endpoint.patience).await,
+        None => Err(NoAnswer::Unfit),
     };
     Some(match reached {
         Ok(()) => Finding::ok(SUMMARY, "can be connected to"),
