@@ -45,6 +45,9 @@ soak: up ## the same load without faults, at half of what the daemons take: MINU
 bench: ## what taking a message in costs, beside the least it could: MESSAGES=n a run, ROUNDS=n
 	@MESSAGES=$(MESSAGES) ROUNDS=$(ROUNDS) cargo bench --quiet --locked --bench ingest
 
+picture: ## paint anew what `top` shows, in the README and for its tests
+	@PICTURE=write cargo test --quiet --locked --test top
+
 check: ## format, lints, documentation, dependencies, infrastructure: everything that needs no stack
 	@cargo fmt --check
 	@cargo clippy --locked --all-targets -- -D warnings
@@ -96,4 +99,4 @@ status: ## what is up
 reset: ## forget everything it stored, start it afresh
 	@$(stack) reset
 
-.PHONY: help run demo test simulate chaos soak bench check deny book install infra-lint infra-check up down status reset
+.PHONY: help run demo test simulate chaos soak bench picture check deny book install infra-lint infra-check up down status reset

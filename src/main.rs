@@ -172,6 +172,14 @@ enum Command {
                             conversationd doctor --json | jq -r '.findings[] | select(.level != \"ok\") | [.check, .found] | @tsv'"
     )]
     Doctor(operate::doctor::Arguments),
+    /// Watch the fleet: queue, rates, latencies, breakers, dead letters, outbox, busiest projects, cost so far.
+    ///
+    /// A live view for the terminal; keys are explained by `?`. Asks no daemon and needs no port: queues, the table, where each
+    /// replica writes how it is every few seconds (CONVERSATIOND_BEAT_SECONDS), and the outbox tell all of it. What cannot be
+    /// read says why, and hides nothing else. Changes nothing.
+    #[command(after_help = "Examples:\n  conversationd top\n  conversationd top --once --view outbox\n  \
+                            conversationd top --json | jq '.queue.known.waiting'")]
+    Top(operate::top::Arguments),
     /// Say whether the daemon beside it lives: for probes, without a port.
     ///
     /// Reads CONVERSATIOND_HEALTH_FILE, which the daemon writes every 5 seconds. Prints one line; exit code 0 when the daemon
@@ -256,6 +264,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Hold(command) => return operate::hold::run(&command, &DatabaseConfig::read(environment)?).await,
         Command::Erase(arguments) => return operate::erase::run(&arguments, environment).await,
         Command::Doctor(arguments) => return operate::doctor::run(&arguments, environment).await,
+        Command::Top(arguments) => return operate::top::run(&arguments, environment).await,
         Command::Health(arguments) => return operate::health::run(&arguments, &HealthConfig::read(environment)?),
         Command::Settings(arguments) => operate::settings::run(&arguments, environment)?,
         Command::Completions(arguments) => operate::manual::completions(&arguments, &mut Arguments::command())?,

@@ -21,5 +21,7 @@ mod planted;
 mod publish;
 #[path = "operate/site.rs"]
 mod site;
+#[path = "operate/top.rs"]
+mod top;
 #[path = "operate/unsteady.rs"]
 mod unsteady;

@@ -121,9 +121,9 @@ impl App {
             requests,
             relay,
             journals,
-            timer: Timer::new(store, inbox, clock.clone(), counters.clone()),
+            timer: Timer::new(store.clone(), inbox, clock.clone(), counters.clone()),
             archive,
-            observers: Observers::of(config, instance, counters.clone(), breaker, clock),
+            observers: Observers::of(config, instance, counters.clone(), breaker, store.clone(), clock),
             counters,
             period: config.timer,
         })

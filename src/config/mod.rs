@@ -106,6 +106,8 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// Where the daemon writes how it is.
     pub health_file: Option<PathBuf>,
+    /// How often a replica writes how it is; `None` for never.
+    pub beat: Option<Duration>,
     /// How requests are answered.
     pub answers: AnswerConfig,
     /// Outside systems that are told what happens; none without a file.
@@ -257,6 +259,7 @@ impl Config {
             delete_linger: Duration::from_millis(reader.number(DELETE_LINGER, 0, 1000)),
             metrics: MetricsConfig::read_with(&mut reader),
             health_file: reader.optional(HEALTH_FILE).map(PathBuf::from),
+            beat: Some(reader.seconds(BEAT, 0, 60)).filter(|every| !every.is_zero()),
             answers: AnswerConfig::read(&mut reader),
             sinks: SinksConfig::read_with(&mut reader),
         };

@@ -71,6 +71,7 @@ settings! {
     DELETE_LINGER = "CONVERSATIOND_DELETE_LINGER_MILLISECONDS", "milliseconds", "25", "the same for deletes";
     DRAIN = "CONVERSATIOND_DRAIN_SECONDS", "seconds", "15", "how long running turns may take to end after SIGTERM";
     HEALTH_FILE = "CONVERSATIOND_HEALTH_FILE", "", "off", "file that `conversationd health` reads; written every 5 seconds";
+    BEAT = "CONVERSATIOND_BEAT_SECONDS", "seconds", "10", "how often each replica writes into the table how it is, for `conversationd top`; 0 for never";
     METRICS_ADDRESS = "CONVERSATIOND_METRICS_ADDRESS", "", "off", "host:port of the Prometheus page: GET /metrics, and /healthz";
     OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT", "", "off", "URL of an OpenTelemetry collector that metrics are pushed to; /v1/metrics is added. OTEL_EXPORTER_OTLP_METRICS_ENDPOINT is taken as it is, and wins, as all OTEL_EXPORTER_OTLP_METRICS_… do";
     OTLP_PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL", "", "http/json", "how metrics are pushed; there is no other way";

@@ -24,6 +24,7 @@ pub mod reconcile;
 pub mod schema;
 pub mod settings;
 pub mod stats;
+pub mod top;
 pub mod verify;
 
 mod bar;
