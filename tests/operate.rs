@@ -11,6 +11,8 @@ mod conversations;
 mod doctor;
 #[path = "operate/erasing.rs"]
 mod erasing;
+#[path = "operate/importing.rs"]
+mod importing;
 #[path = "operate/keeping.rs"]
 mod keeping;
 #[path = "operate/publish.rs"]
