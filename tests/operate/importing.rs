@@ -92,6 +92,8 @@ async fn what_was_closed_is_taken_over_once_and_holds() {
             ask(&site, taken_over).await,
             json!([{"ticket": "33333333-3333-4333-8333-333333333333", "has_chats_room": true, "external_id": "aaaaaaaa-0000-4000-8000-000000000003"}])
         );
+        let late = "select count(*) as late from rating where arrived_after_close";
+        assert_eq!(ask(&site, late).await, json!([{"late": 0}]));
         let verified = site.run(&["verify"]).await;
         assert!(verified.code == 0 && verified.out.contains("checked=3 messages=5 differences=0"), "{}", verified.out);
         assert_eq!(ask(&site, "select id from outbox_notice").await, json!([]), "nobody is told");

@@ -32,6 +32,9 @@ const RECOUNT: &str = "
     from conversation_content($1) n
     where c.id = $1";
 
+/// They were given before it closed, as far as anybody knows: when, its tables do not say.
+const IN_TIME: &str = "update rating set arrived_after_close = false where event_id = any($1) and arrived_after_close";
+
 const STANDING: &str = "select event_id, conversation_id from message where event_id = any($1)";
 
 const ROWS: &str = "select id, erased_at is not null from conversation where id = any($1)";
@@ -155,6 +158,8 @@ async fn say(
         ratings += u64::from(new);
     }
     if ratings > 0 {
+        let given: Vec<Uuid> = older.ratings.iter().map(|answer| answer.event_id.0).collect();
+        within(patience, sqlx::query(IN_TIME).bind(given).execute(&mut *connection)).await?;
         rating::show_latest(patience, connection, older.id).await?;
     }
     Ok((messages, ratings))
