@@ -121,6 +121,14 @@ metrics! {
         late_messages = "conversationd.messages.late", "{message}";
         /// Ratings stored.
         ratings = "conversationd.ratings", "{rating}";
+        /// Changes of records that CRMs told of and that stand.
+        crm_changes = "conversationd.crm.changes", "{change}";
+        /// Changes of records that were our own doing.
+        crm_echoes = "conversationd.crm.echoes", "{change}";
+        /// Changes of records that were older than what is known, or that nobody here knows.
+        crm_ignored = "conversationd.crm.ignored", "{change}";
+        /// Files of CRMs' journals whose events are in the queue.
+        journal_files = "conversationd.crm.journal_files", "{file}";
         /// Deliveries dead-lettered.
         dead_lettered = "conversationd.deliveries.dead_lettered", "{delivery}";
         /// Dead letters that could not be decoded.

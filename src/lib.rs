@@ -2,6 +2,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod config;
+pub mod crm;
 pub mod telemetry;
 
 pub mod app;
@@ -12,6 +13,8 @@ pub mod breaker;
 pub mod clock;
 pub mod coalesce;
 pub mod counters;
+pub mod http;
+pub mod journal;
 
 pub mod domain;
 pub mod queue;

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use conversationd::{
-    app::App,
+    app::{self, App},
     config::{
         self, AskConfig, Config, DatabaseConfig, Faults, HealthConfig, LogConfig, QueueConfig, SETTINGS, TableConfig,
     },
@@ -15,7 +15,7 @@ use conversationd::{
 ///
 /// Everything is set by environment variables; `conversationd run --help` lists them.
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version = app::version(), arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -166,9 +166,14 @@ enum Command {
     Erase(operate::erase::Arguments),
     /// Check everything the daemon depends on, and say what to do.
     ///
-    /// Settings, queues, table, archive, clocks: looks at all of them, changes nothing. Exit code 0 when there is no fault
-    /// (warnings may be), 1 when there is one, 64 when a setting cannot be used.
-    #[command(after_help = "Example, before a deployment:\n  conversationd doctor && conversationd run")]
+    /// Settings, queues, table, archive, their permissions, clocks, reply queues, sinks: looks at all of them, and tries what the
+    /// role's policy allows in ways that do nothing; changes nothing. Each finding says what is wrong, why it matters and what to
+    /// do. Exit code 0 when there is no fault (warnings may be, unless --strict), 1 when there is one, 64 when a setting cannot
+    /// be used; the rest is looked at all the same.
+    #[command(
+        after_help = "Examples:\n  conversationd doctor && conversationd run\n  conversationd doctor --role operator\n  \
+                            conversationd doctor --json | jq -r '.findings[] | select(.level != \"ok\") | [.check, .found] | @tsv'"
+    )]
     Doctor(operate::doctor::Arguments),
     /// Say whether the daemon beside it lives: for probes, without a port.
     ///
@@ -176,6 +181,17 @@ enum Command {
     /// lives or drains, 1 when it is stuck, silent or gone, 64 when the setting is missing.
     #[command(after_help = "Example, as a Kubernetes liveness probe:\n  exec: { command: [conversationd, health] }")]
     Health(operate::health::Arguments),
+    /// Show every setting: what it is set to, or its default. Secrets are hidden.
+    #[command(after_help = "Example:\n  conversationd settings | grep -v default")]
+    Settings(operate::settings::Arguments),
+    /// Print what completes this program's commands in a shell.
+    #[command(
+        after_help = "Example:\n  conversationd completions bash > /usr/share/bash-completion/completions/conversationd"
+    )]
+    Completions(operate::manual::Completions),
+    /// Write the manual pages, one for each command.
+    #[command(after_help = "Example:\n  conversationd man --out /usr/local/share/man/man1 && man conversationd-dlq")]
+    Man(operate::manual::Man),
 }
 
 #[tokio::main]
@@ -204,6 +220,9 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
     let environment = &config::environment;
     match command {
         Command::Run => {
+            if let Err(failure) = app::keep_to_itself() {
+                tracing::warn!(error = %failure, "other processes of this user may look into this one");
+            }
             let config = Config::read(environment)?;
             for variable in config::unknown_settings() {
                 tracing::warn!(variable, "no setting is called so: see `conversationd run --help`");
@@ -242,6 +261,9 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Erase(arguments) => return operate::erase::run(&arguments, environment).await,
         Command::Doctor(arguments) => return operate::doctor::run(&arguments, environment).await,
         Command::Health(arguments) => return operate::health::run(&arguments, &HealthConfig::read(environment)?),
+        Command::Settings(arguments) => operate::settings::run(&arguments, environment)?,
+        Command::Completions(arguments) => operate::manual::completions(&arguments, &mut Arguments::command())?,
+        Command::Man(arguments) => operate::manual::man(&arguments, Arguments::command())?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -28,6 +28,8 @@ mod queue;
 mod receivers;
 #[path = "outbox/relay.rs"]
 mod relay;
+#[path = "archive/schema.rs"]
+mod schema;
 #[path = "outbox/simulation.rs"]
 mod simulation;
 #[allow(dead_code)] // the operators' stories use the rest of it

@@ -11,7 +11,7 @@ use std::{
 const LINES: usize = 500;
 
 /// What each room may import; a room that is not here does not exist.
-const MAY_IMPORT: [(&str, &[&str]); 26] = [
+const MAY_IMPORT: [(&str, &[&str]); 29] = [
     ("domain", &[]),
     ("clock", &[]),
     ("breaker", &[]),
@@ -25,16 +25,22 @@ const MAY_IMPORT: [(&str, &[&str]); 26] = [
     ("hot", &["coalesce", "domain"]),
     ("archive", &["breaker", "domain", "outbox"]),
     ("outbox", &["domain"]),
-    ("sink", &["clock", "config", "domain"]),
-    ("classifier", &["archive", "config", "domain", "event", "hot", "queue", "sink"]),
+    ("http", &["clock", "config"]),
+    ("sink", &["clock", "config", "domain", "http"]),
+    ("classifier", &["archive", "config", "domain", "event", "hot", "http", "queue", "sink"]),
     ("relay", &["clock", "config", "counters", "domain", "outbox", "sink"]),
-    ("answer", &["archive", "breaker", "clock", "context", "counters", "domain", "event", "hot", "queue"]),
-    ("pipeline", &["alert", "answer", "archive", "clock", "counters", "domain", "event", "handler", "hot", "queue"]),
+    ("answer", &["archive", "breaker", "clock", "context", "counters", "domain", "event", "hot", "http", "queue"]),
+    ("crm", &["domain", "event", "queue"]),
+    ("journal", &["archive", "config", "counters", "crm", "domain", "http", "queue"]),
+    (
+        "pipeline",
+        &["alert", "answer", "archive", "clock", "counters", "crm", "domain", "event", "handler", "hot", "queue"],
+    ),
     ("consumer", &["alert", "breaker", "clock", "counters", "domain", "event", "hot", "pipeline", "queue"]),
     ("requests", &["pipeline", "queue"]),
     ("timer", &["clock", "counters", "domain", "event", "hot", "queue"]),
     ("config", &["consumer", "context", "domain", "event", "queue"]),
-    ("telemetry", &["clock", "config", "counters"]),
+    ("telemetry", &["clock", "config", "counters", "http"]),
     (
         "app",
         &[
@@ -46,7 +52,10 @@ const MAY_IMPORT: [(&str, &[&str]); 26] = [
             "config",
             "consumer",
             "counters",
+            "crm",
             "hot",
+            "http",
+            "journal",
             "outbox",
             "pipeline",
             "queue",
@@ -69,6 +78,7 @@ const MAY_IMPORT: [(&str, &[&str]); 26] = [
             "event",
             "handler",
             "hot",
+            "http",
             "outbox",
             "queue",
             "sink",

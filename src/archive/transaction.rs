@@ -3,7 +3,7 @@
 //! Read committed is what it needs and what it asks for: after the lock, and after waiting for another writer of the
 //! same event, each statement must see what that other one committed.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -246,6 +246,11 @@ impl Transaction for PostgresTransaction {
             self.telling.classified();
         }
         Ok(changed)
+    }
+
+    async fn still_open(&mut self, reached: &[Duration]) -> Result<(), ArchiveError> {
+        self.telling.still_open(reached);
+        Ok(())
     }
 
     async fn keep_variables(&mut self, record: &Record, variables: &[Variable]) -> Result<(), ArchiveError> {

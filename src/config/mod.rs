@@ -13,7 +13,11 @@ mod sinks;
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
-use crate::{consumer::Limits, domain::Policy, event::Kind};
+use crate::{
+    consumer::Limits,
+    domain::{Policy, TOLD_AT},
+    event::Kind,
+};
 
 pub use answers::{AnswerConfig, AskConfig, EndpointConfig};
 pub use database::DatabaseConfig;
@@ -25,8 +29,8 @@ pub use receipt::ReceiptConfig;
 use settings::*;
 pub use settings::{SETTINGS, Setting};
 pub use sinks::{
-    AlertRules, ClassifierTarget, DatalakeNames, EgressConfig, Protocol, QueueShape, RateConfig, SecretRef, SinkConfig,
-    SinksConfig, Target,
+    AlertRules, ClassifierTarget, DatalakeNames, EgressConfig, JournalConfig, PortalConfig, Protocol, QueueShape,
+    RateConfig, SecretRef, SinkConfig, SinksConfig, Target,
 };
 
 /// How the log looks.
@@ -220,7 +224,7 @@ impl Config {
     /// All faults at once, those between settings included.
     pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let mut reader = Reader { get, faults: Vec::new() };
-        let config = Self {
+        let mut config = Self {
             queue_url: reader.queue_url(QUEUE_URL),
             dead_letter_url: reader.queue_url(DEAD_LETTER_URL),
             queue_region: reader.optional(QUEUE_REGION),
@@ -233,6 +237,7 @@ impl Config {
                 max_age: reader.optional_seconds(MAX_AGE, 60, 365 * DAY),
                 day_ends_in: reader.zone(MIDNIGHT),
                 checkpoint: reader.seconds(CHECKPOINT, 1, 365 * DAY),
+                told_at: [None; TOLD_AT],
                 unfinished: reader.seconds(UNFINISHED, 1, DAY),
                 late_rating: reader.seconds(LATE_RATING, 0, 28 * DAY),
             },
@@ -257,6 +262,9 @@ impl Config {
             answers: AnswerConfig::read(&mut reader),
             sinks: SinksConfig::read_with(&mut reader),
         };
+        if let Some(sinks) = &config.sinks {
+            config.policy.told_at = sinks.told_at();
+        }
         config.cross_check(&mut reader);
         reader.end(config)
     }

@@ -13,6 +13,18 @@ pub struct Setting {
     pub meaning: &'static str,
 }
 
+impl Setting {
+    /// Whether its value is shown to nobody.
+    pub fn is_secret(&self) -> bool {
+        self.meaning.contains("(secret)")
+    }
+
+    /// Its row in the documentation.
+    pub fn row(&self) -> String {
+        format!("| `{}` | {} | {} | {} |", self.variable, self.unit, self.default, self.meaning)
+    }
+}
+
 macro_rules! settings {
     ($($name:ident = $variable:literal, $unit:literal, $default:literal, $meaning:literal;)+) => {
         $(pub(super) const $name: Setting =

@@ -177,7 +177,7 @@ impl Consumer {
                             warn!(error = %failure, pause_ms, "receive failed; polling goes on after a pause");
                         }
                     }
-                    Err(failure) => error!(error = %failure, "a poll ended abnormally"),
+                    Err(failure) => error!(panicked = failure.is_panic(), "a poll ended abnormally"),
                 },
                 () = self.control.read_again() => {}
                 () = backoff.over(), if !backoff.is_over() => {}

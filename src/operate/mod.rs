@@ -14,6 +14,7 @@ pub mod health;
 pub mod hold;
 pub mod import;
 pub mod lint;
+pub mod manual;
 pub mod migrate;
 pub mod outbox;
 pub mod pause;
@@ -22,6 +23,7 @@ pub mod provision;
 pub mod publish;
 pub mod reconcile;
 pub mod schema;
+pub mod settings;
 pub mod stats;
 pub mod verify;
 

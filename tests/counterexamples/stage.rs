@@ -115,6 +115,7 @@ impl Stage {
         let pipeline = Arc::new(Pipeline {
             hot: Hot::over(Arc::new(Gated { store, gates: gates.clone() }), Duration::from_millis(3)),
             answers: answers(&link, &counters, &clock),
+            portals: Arc::default(),
             archive: Arc::new(ModelArchive(link)),
             inbox,
             leases: Arc::new(Leases::new(leases, Duration::from_secs(300), clock.clone())),

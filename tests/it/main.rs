@@ -7,6 +7,7 @@
 
 mod archive;
 mod asker;
+mod chaos;
 mod close;
 mod content;
 mod crash;
@@ -33,5 +34,13 @@ mod settings;
 mod stack;
 mod statistics;
 mod summaries;
+#[allow(dead_code)] // Node is not needed here
+#[path = "../contract/tools.rs"]
+mod tools;
 mod variables;
 mod window;
+
+/// What `make chaos` is made of.
+#[allow(dead_code)] // a round is a part of it
+#[path = "../chaos/harness/mod.rs"]
+mod harness;

@@ -92,7 +92,7 @@ fn row(archive: &ArchiveState, project: &str, id: ConversationId) -> Option<Conv
         has_chats_room: false,
         csat: None,
         nps: None,
-        variables: None,
+        variables: archive.variables.get(&id).map(|kept| serde_json::to_value(kept).expect("JSON")),
         erased_at: None,
         message_count: archive.messages.iter().filter(|(of, _)| *of == id).count() as i64,
         token_count: 0,

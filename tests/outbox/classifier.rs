@@ -18,8 +18,9 @@ use conversationd::{
     },
     event::{self, Kind, Raw},
     hot::DynamoStore,
+    http::Http,
     queue::SqsQueue,
-    sink::{Dispatch, Http, Outcome, Sink, Verdict},
+    sink::{Dispatch, Outcome, Sink, Verdict},
 };
 use serde_json::{Map, Value, json};
 use uuid::Uuid;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use conversationd::{
-    domain::{Close, CloseReason, ConversationId, Details, Notice, Record, Thread},
+    domain::{Close, CloseReason, ConversationId, Details, Notice, NoticeKind, Record, Thread},
     sink::{Dispatch, Outcome, Sink},
 };
 use serde_json::{Map, Value, json};
@@ -184,6 +184,36 @@ async fn upsert_new_then_partial() {
     assert_eq!(contact["conversationd_last_conversation_id"], Uuid::from_u128(2).to_string());
     assert_eq!((portal.records.len(), portal.associations.len()), (3, 2), "one contact, two notes");
     assert_eq!(listener.got().len(), 4 + 3);
+}
+
+#[tokio::test]
+async fn what_is_said_after_the_close_goes_into_the_same_note() {
+    let (portal, _listener, sink) = portal().await;
+    for conversation in [1, 2] {
+        assert_eq!(send(&sink, &closed(conversation)).await, Outcome::Delivered);
+    }
+    let mut found = Notice { kind: NoticeKind::Updated, ..closed(1) };
+    for (name, value) in [("resolution", json!(1)), ("topic", json!("Invoices & more"))] {
+        found.content.insert(name.into(), value);
+    }
+    found.occurred_at += chrono::TimeDelta::hours(1);
+    for _ in 0..2 {
+        assert_eq!(send(&sink, &found).await, Outcome::Delivered);
+    }
+    let portal = portal.lock().unwrap();
+    assert_eq!((portal.records.len(), portal.associations.len()), (3, 2), "one contact, two notes");
+    let of = |name: &str| {
+        portal.records.values().filter_map(|(_, properties)| properties.get(name)).cloned().collect::<Vec<_>>()
+    };
+    let bodies = of("hs_note_body").iter().filter_map(|body| body.as_str().map(str::to_owned)).collect::<Vec<_>>();
+    assert_eq!(
+        bodies.iter().filter(|body| body.contains("unresolved<br>") && body.contains("Invoices &amp; more")).count(),
+        1
+    );
+    let noon = noon().timestamp_millis().to_string();
+    assert!(of("hs_timestamp").iter().all(|at| *at == noon), "it stands where the conversation ended");
+    let last = of("conversationd_last_conversation_id");
+    assert_eq!(last, [json!(ConversationId(Uuid::from_u128(2)))], "a word on an earlier one does not make it the last");
 }
 
 #[tokio::test]
