@@ -140,7 +140,12 @@ impl Failure {
 
     /// Whether trying again within the same receipt makes sense.
     pub fn may_pass(&self) -> bool {
-        !matches!(self, Self::LeaseLost | Self::Exhausted | Self::Unacked { cause: QueueError::LeaseLost, .. })
+        !self.is_lapse() && !matches!(self, Self::Exhausted)
+    }
+
+    /// Whether the delivery is no longer ours.
+    pub fn is_lapse(&self) -> bool {
+        matches!(self, Self::LeaseLost | Self::Unacked { cause: QueueError::LeaseLost, .. })
     }
 }
 

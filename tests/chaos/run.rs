@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 
 use crate::{
     harness::{
+        daemon::present,
         fault::{Fault, Reach},
         history::History,
         load::Rate,
@@ -133,7 +134,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let ends = Instant::now() + Duration::from_secs(60 * arguments.minutes);
     let seed = arguments.seed.unwrap_or_else(|| u64::from(uuid::Uuid::new_v4().as_fields().0));
     let folder = root().join(format!("target/chaos/{seed}"));
-    let history = History::begin(folder.join("history.jsonl"))?;
+    let (history, program) = (History::begin(folder.join("history.jsonl"))?, present(&folder)?);
     eprintln!("seed {seed}; the history is {}", history.path.display());
     let mut report = Report {
         machine: Machine::now(&database_url()?).await,
@@ -162,6 +163,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             daemons: usize::try_from(arguments.daemons)?,
             rate: Rate { threads: arguments.threads, events: arguments.rate },
             until: ends.min(Instant::now() + LONGEST_ROUND),
+            program: program.clone(),
             old: arguments.old.clone(),
             folder: folder.clone(),
         };

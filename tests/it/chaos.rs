@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::harness::{
     checker::{Violation, judge},
+    daemon::present,
     fault::Fault,
     found::{Dead, Found, Stood},
     history::{Entry, History, Line, Said},
@@ -118,11 +119,23 @@ fn the_judge_notices_whatever_else_is_not_as_it_should_be() {
 #[tokio::test]
 async fn a_round_of_chaos_ends_with_nothing_for_the_judge_to_notice() {
     let folder = std::env::temp_dir().join(format!("chaos-{}", Uuid::now_v7().simple()));
+    let program = present(&folder).expect("a program");
     let rounds = [(1, Fault::Kill), (2, Fault::Stop)].map(|(round, fault)| {
         let history = History::begin(folder.join(format!("{round}.jsonl"))).expect("a history");
         let (rate, until) = (Rate { threads: 10, events: 20 }, Instant::now() + Duration::from_secs(30));
         let folder = folder.clone();
-        let plan = Plan { round, fault, trials: 1, seed: 7, daemons: 2, rate, until, old: None, folder };
+        let plan = Plan {
+            round,
+            fault,
+            trials: 1,
+            seed: 7,
+            daemons: 2,
+            rate,
+            until,
+            program: program.clone(),
+            old: None,
+            folder,
+        };
         async move { (play(&plan, &history, &|_| ()).await.expect("a round"), history) }
     });
     for (outcome, history) in join_all(rounds).await {

@@ -25,9 +25,12 @@ use super::roads::Roads;
 /// How long a process may take to start, or to end once it is told to.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The program of this build.
-pub fn present() -> PathBuf {
-    PathBuf::from(env!("CARGO_BIN_EXE_conversationd"))
+/// The program of this build, copied into `folder`: a build that is made meanwhile changes nothing.
+pub fn present(folder: &Path) -> anyhow::Result<PathBuf> {
+    let program = folder.join("conversationd");
+    std::fs::create_dir_all(folder)?;
+    std::fs::copy(env!("CARGO_BIN_EXE_conversationd"), &program).context("the daemon cannot be copied")?;
+    Ok(program)
 }
 
 /// A daemon's place: it may run or not, and whoever runs here has the same settings and the same roads.
@@ -45,6 +48,7 @@ impl Daemon {
     /// A place in `folder`, where its log goes; nothing runs yet.
     pub async fn place(
         name: &str,
+        program: &Path,
         folder: &Path,
         mut settings: BTreeMap<String, String>,
         seed: u64,
@@ -52,7 +56,7 @@ impl Daemon {
         let roads = Roads::lay(seed).await?;
         settings.extend(roads.settings());
         let log = folder.join(format!("{name}.log"));
-        Ok(Self { name: name.to_owned(), roads, program: present(), settings, log, running: None })
+        Ok(Self { name: name.to_owned(), roads, program: program.to_owned(), settings, log, running: None })
     }
 
     /// Starts it, and does not wait until it runs.

@@ -105,7 +105,7 @@ impl Fault {
             Self::Roll | Self::Versions => Reach::InTurn,
             Self::PostgresStop | Self::PostgresBackends | Self::AwsRestart => Reach::All,
             Self::Storm => Reach::Storm,
-            Self::Stop => Reach::EachButOne,
+            Self::Kill | Self::Stop => Reach::EachButOne,
             _ => Reach::Each,
         }
     }
@@ -116,7 +116,8 @@ impl Fault {
 pub enum Reach {
     /// To each daemon, in its own time.
     Each,
-    /// To each but one, so that somebody takes over meanwhile.
+    /// To each but one, so that somebody takes over meanwhile. (A delivery that is in hand when one process after the other
+    /// dies is given up: it might be what kills them.)
     EachButOne,
     /// To one daemon after the other.
     InTurn,

@@ -23,7 +23,7 @@ use super::{
 };
 
 /// After the faults everything must come to rest within this: the longest pauses of a group that failed again and again.
-const LONGEST_REST: Duration = Duration::from_secs(240);
+const LONGEST_REST: Duration = Duration::from_secs(600);
 
 /// Between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -40,7 +40,8 @@ pub struct Plan {
     pub rate: Rate,
     /// No new trial after this.
     pub until: Instant,
-    /// The older program.
+    /// The present program, and the older one.
+    pub program: PathBuf,
     pub old: Option<PathBuf>,
     /// Where logs go.
     pub folder: PathBuf,
@@ -97,7 +98,8 @@ async fn staff(plan: &Plan, site: &Site, folder: &Path) -> anyhow::Result<Vec<Da
     let mut daemons = Vec::new();
     for place in 0..plan.daemons {
         let seed = plan.seed.wrapping_add(place as u64);
-        let mut daemon = Daemon::place(&format!("daemon-{place}"), folder, settings.clone(), seed).await?;
+        let mut daemon =
+            Daemon::place(&format!("daemon-{place}"), &plan.program, folder, settings.clone(), seed).await?;
         if let (Fault::Versions, Some(old), 1) = (plan.fault, &plan.old, place % 2) {
             daemon.program = old.clone();
         }
@@ -136,7 +138,7 @@ async fn happen(
     daemons: &mut [Daemon],
     progress: &(dyn Fn(u32) + Sync),
 ) -> anyhow::Result<u32> {
-    let ground = Ground { site, history, old: plan.old.as_deref() };
+    let ground = Ground { site, history, program: &plan.program, old: plan.old.as_deref() };
     let trials = Trials { plan, done: AtomicU32::new(0), progress };
     let mut rng = Rng(plan.seed ^ 0x5eed);
     let (all, hit) = match plan.fault.reach() {

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use tokio::{process::Command, time::sleep};
 
 use super::{
-    daemon::{Daemon, present},
+    daemon::Daemon,
     fault::Fault,
     history::{Entry, History},
     rng::Rng,
@@ -18,7 +18,8 @@ use super::{
 pub struct Ground<'a> {
     pub site: &'a Site,
     pub history: &'a History,
-    /// The older program.
+    /// The present program, and the older one.
+    pub program: &'a std::path::Path,
     pub old: Option<&'a std::path::Path>,
 }
 
@@ -34,15 +35,15 @@ pub async fn on_daemon(
     let begins = |detail: String| ground.history.add(Entry::Fault { trial, on: name.clone(), detail });
     let met = match fault {
         Fault::Kill => {
-            sleep(millis(rng, 50, 2_500)).await;
+            sleep(millis(rng, 10, 1_500)).await;
             begins("kill -9".into());
             daemon.kill().await?;
-            daemon.start()?;
+            daemon.start_and_wait().await?;
             1
         }
         Fault::Stop => {
             sleep(millis(rng, 200, 1_500)).await;
-            let frozen = VISIBILITY + millis(rng, 200, 3_000);
+            let frozen = VISIBILITY + millis(rng, 200, 2_000);
             begins(format!("frozen for {} ms", frozen.as_millis()));
             daemon.freeze()?;
             sleep(frozen).await;
@@ -52,7 +53,7 @@ pub async fn on_daemon(
         Fault::Roll | Fault::Versions => {
             sleep(millis(rng, 100, 1_500)).await;
             if let (Fault::Versions, Some(old)) = (fault, ground.old) {
-                daemon.program = if daemon.program == old { present() } else { old.to_owned() };
+                daemon.program = if daemon.program == old { ground.program.to_owned() } else { old.to_owned() };
             }
             begins("SIGTERM".into());
             let (code, took) = daemon.terminate().await?;

@@ -115,7 +115,7 @@ fn line(from: &Sample, to: &Sample, all: &[Sample]) -> String {
     let micros = (to.ticks.saturating_sub(from.ticks) * 10_000) as f64 / settled.max(1) as f64;
     let age = |share| quantile(&from.ages, &to.ages, share);
     format!(
-        "| {:.0}–{:.0} | {:.0} | {} | {micros:.0} | {deepest} | {} | {} | {} |\n",
+        "| {:.1}–{:.1} | {:.0} | {} | {micros:.0} | {deepest} | {} | {} | {} |\n",
         from.at.as_secs_f64() / 60.0,
         to.at.as_secs_f64() / 60.0,
         settled as f64 / seconds.max(0.001),

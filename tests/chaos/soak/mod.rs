@@ -5,7 +5,6 @@ mod document;
 mod sample;
 
 use std::{
-    collections::BTreeMap,
     io::{IsTerminal, Write},
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -21,7 +20,7 @@ use self::{
 use crate::{
     harness::{
         checker::judge,
-        daemon::Daemon,
+        daemon::{Daemon, present},
         found,
         history::{Entry, History},
         load::{Load, Rate},
@@ -126,14 +125,14 @@ async fn capacity(arguments: &Arguments, folder: &Path) -> anyhow::Result<f64> {
 
 /// Daemons with metrics pages, and leases as long as they are by default.
 async fn staff(count: usize, site: &Site, folder: &Path) -> anyhow::Result<(Vec<Daemon>, Vec<Watched>)> {
-    let settings: BTreeMap<String, String> = site.settings(folder)?;
+    let (settings, program) = (site.settings(folder)?, present(folder)?);
     let (mut daemons, mut watched) = (Vec::new(), Vec::new());
     for place in 0..count {
         let mut settings = settings.clone();
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         settings.insert("CONVERSATIOND_METRICS_ADDRESS".into(), format!("127.0.0.1:{port}"));
         settings.insert("CONVERSATIOND_VISIBILITY_SECONDS".into(), "60".into());
-        let mut daemon = Daemon::place(&format!("daemon-{place}"), folder, settings, place as u64).await?;
+        let mut daemon = Daemon::place(&format!("daemon-{place}"), &program, folder, settings, place as u64).await?;
         daemon.start_and_wait().await?;
         watched.push(Watched { id: daemon.id().context("it runs")?, port });
         daemons.push(daemon);
