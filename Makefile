@@ -24,6 +24,12 @@ demo: ## real dialogues through the daemon, and what it kept of them
 
 test: infra-check ## every test, against the local stack
 	@$(with_env) cargo test --locked
+	@$(MAKE) follow
+
+follow: up ## what README and runbook say, word for word, on the local stack
+	@cargo build --locked
+	@if $(stack) ours; then $(with_env) $(tools)/python infra/local/follow.py; \
+	else echo "nothing was followed: AWS_ENDPOINT_URL is not the local stack"; fi
 
 # Our own code optimised, the dependencies as they are: a few minutes less to build, ten times the seeds.
 simulate: ## the whole daemon on model edges: SEEDS=n seeds from FIRST=n on, or the trace of one SEED=x
@@ -82,6 +88,7 @@ infra-lint:
 	@$(stack) tools
 	@$(tools)/cfn-lint infra/conversationd.yaml
 	@echo "infra/conversationd.yaml: lints clean"
+	@$(tools)/python infra/local/check_kubernetes.py
 
 infra-check: infra-lint up ## deploy the infrastructure under a throw-away name, compare, remove
 	@if $(stack) ours; then $(with_env) $(tools)/python infra/local/deploy.py --check; \
@@ -99,4 +106,4 @@ status: ## what is up
 reset: ## forget everything it stored, start it afresh
 	@$(stack) reset
 
-.PHONY: help run demo test simulate chaos soak bench picture check deny book install infra-lint infra-check up down status reset
+.PHONY: help run demo test follow simulate chaos soak bench picture check deny book install infra-lint infra-check up down status reset

@@ -13,6 +13,8 @@ mod doctor;
 mod erasing;
 #[path = "operate/gateway.rs"]
 mod gateway;
+#[path = "operate/importing.rs"]
+mod importing;
 #[path = "operate/keeping.rs"]
 mod keeping;
 #[path = "operate/planted.rs"]

@@ -5,6 +5,7 @@
 mod answers;
 mod database;
 mod metrics;
+mod older;
 mod reader;
 mod receipt;
 mod settings;
@@ -21,6 +22,7 @@ use crate::{
 pub use answers::{AnswerConfig, AskConfig, EndpointConfig};
 pub use database::DatabaseConfig;
 pub use metrics::{HealthConfig, MetricsConfig, PushConfig};
+pub use older::OlderConfig;
 use reader::Reader;
 pub use reader::{Fault, Faults, Secret};
 pub use receipt::ReceiptConfig;

@@ -46,6 +46,7 @@ settings! {
     READ_CONNECTIONS = "CONVERSATIOND_READ_CONNECTIONS", "connections", "4", "pool size for answers: they take none of the connections of closes";
     READ_REPLICA = "CONVERSATIOND_READ_REPLICA_URL", "", "off", "PostgreSQL URL of a replica of the archive (secret): statistics are read there";
     RECEIPT_KEY = "CONVERSATIOND_RECEIPT_KEY", "", "none", "key that receipts of erasures are signed with (secret), 32 characters at least; `conversationd erase` alone needs it";
+    OLDER_DATABASE_URL = "CONVERSATIOND_OLDER_DATABASE_URL", "", "none", "PostgreSQL URL of the older service's database (secret), which is only read; `conversationd import` alone needs it";
     SENTRY_DSN = "SENTRY_DSN", "", "off", "where errors are reported (secret); nothing personal is sent";
     LOG_FORMAT = "CONVERSATIOND_LOG_FORMAT", "", "json", "json, or pretty for people";
     LOG = "CONVERSATIOND_LOG", "", "info", "what is logged: a level, or directives such as conversationd=debug";

@@ -12,6 +12,7 @@ pub mod explain;
 pub mod export;
 pub mod health;
 pub mod hold;
+pub mod import;
 pub mod lint;
 pub mod manual;
 pub mod migrate;
