@@ -33,7 +33,7 @@ enum Command {
     Soak(soak::Arguments),
     /// Judges again what a history and the stores it names say; takes what is in their dead-letter queue
     Judge {
-        /// A history whose last round was kept
+        /// A round's history
         history: PathBuf,
     },
 }
@@ -55,7 +55,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Judges the last round of a history. Returns whether all is well.
+/// Judges a round's history. Returns whether all is well.
 async fn judge(path: &std::path::Path) -> anyhow::Result<bool> {
     let lines = history::read(path)?;
     let mut rounds = lines.iter().enumerate().filter_map(|(n, line)| match &line.entry {
