@@ -40,10 +40,18 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let done = match Command::parse() {
-        Command::Run(arguments) => run::run(&arguments).await,
-        Command::Soak(arguments) => soak::run(&arguments).await,
-        Command::Judge { history } => judge(&history).await,
+    let command = Command::parse();
+    let work = async {
+        match command {
+            Command::Run(arguments) => run::run(&arguments).await,
+            Command::Soak(arguments) => soak::run(&arguments).await,
+            Command::Judge { history } => judge(&history).await,
+        }
+    };
+    // daemons are killed as they are dropped; frozen ones would hear of nothing else
+    let done = tokio::select! {
+        done = work => done,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped; its queues, table and schema are left as they are")),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
