@@ -176,7 +176,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         // what happens to all happens to other rounds too: by itself
         let (alone, shared): (Vec<Plan>, Vec<Plan>) =
             plans.partition(|plan| matches!(plan.fault.reach(), Reach::All | Reach::Storm));
-        for (plans, at_once) in [(shared, arguments.at_once), (alone, 1)] {
+        for (plans, at_once) in [(alone, 1), (shared, arguments.at_once)] {
             let mut rounds = stream::iter(plans.into_iter().map(told)).buffer_unordered(at_once);
             while let Some(outcome) = rounds.next().await {
                 let Some((plan, outcome)) = outcome? else { continue };
