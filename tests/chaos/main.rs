@@ -33,17 +33,25 @@ enum Command {
     Soak(soak::Arguments),
     /// Judges again what a history and the stores it names say; takes what is in their dead-letter queue
     Judge {
-        /// A history whose last round was kept
+        /// A round's history
         history: PathBuf,
     },
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let done = match Command::parse() {
-        Command::Run(arguments) => run::run(&arguments).await,
-        Command::Soak(arguments) => soak::run(&arguments).await,
-        Command::Judge { history } => judge(&history).await,
+    let command = Command::parse();
+    let work = async {
+        match command {
+            Command::Run(arguments) => run::run(&arguments).await,
+            Command::Soak(arguments) => soak::run(&arguments).await,
+            Command::Judge { history } => judge(&history).await,
+        }
+    };
+    // daemons are killed as they are dropped; frozen ones would hear of nothing else
+    let done = tokio::select! {
+        done = work => done,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped; its queues, table and schema are left as they are")),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -55,7 +63,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Judges the last round of a history. Returns whether all is well.
+/// Judges a round's history. Returns whether all is well.
 async fn judge(path: &std::path::Path) -> anyhow::Result<bool> {
     let lines = history::read(path)?;
     let mut rounds = lines.iter().enumerate().filter_map(|(n, line)| match &line.entry {

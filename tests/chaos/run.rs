@@ -1,13 +1,13 @@
 //! `run`: rounds of faults, one after the other, with a table at the end.
 
 use std::{
-    io::{IsTerminal, Write},
     path::{Path, PathBuf},
     sync::Mutex,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
+use futures_util::{StreamExt, stream};
 
 use crate::{
     harness::{
@@ -28,6 +28,9 @@ use crate::{
 /// No new trials of a round after this: its tables grow, and the emulator slows down with them.
 const LONGEST_ROUND: Duration = Duration::from_secs(600);
 
+/// How often a round says how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
 const MINUTES: u64 = 60;
 const DAEMONS: u64 = 3;
 
@@ -46,6 +49,12 @@ pub struct Arguments {
     /// Trials of every other fault; a few of each if not given
     #[arg(long)]
     trials: Option<u32>,
+    /// So many times the few trials of a fault that has no number of its own
+    #[arg(long, default_value_t = 1)]
+    times: u32,
+    /// Rounds at once, each on its own queues, table, schema and daemons; not of faults that happen to all
+    #[arg(long, default_value_t = 1)]
+    at_once: usize,
     /// No new trials after so many minutes, whatever is left
     #[arg(long, default_value_t = MINUTES)]
     minutes: u64,
@@ -97,7 +106,7 @@ impl Arguments {
                 Fault::Stop => self.stops.or(self.trials),
                 _ => self.trials,
             };
-            let mut left = wanted.unwrap_or(fault.few());
+            let mut left = wanted.unwrap_or(fault.few() * self.times);
             while left > 0 {
                 let some = left.min(fault.in_a_round());
                 rounds.push((fault, some));
@@ -118,6 +127,8 @@ impl Arguments {
             some("KILLS", self.kills),
             some("STOPS", self.stops),
             some("TRIALS", self.trials),
+            (self.times != 1).then(|| format!("TIMES={}", self.times)),
+            (self.at_once != 1).then(|| format!("AT_ONCE={}", self.at_once)),
             (self.daemons != DAEMONS).then(|| format!("DAEMONS={}", self.daemons)),
             (self.minutes != MINUTES).then(|| format!("MINUTES={}", self.minutes)),
             self.old.as_ref().map(|_| "OLD=an-older-program".to_owned()),
@@ -130,13 +141,12 @@ impl Arguments {
 
 /// Runs. Returns whether nothing was wrong.
 pub async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
-    let rounds = arguments.rounds()?;
     let ends = Instant::now() + Duration::from_secs(60 * arguments.minutes);
     let seed = arguments.seed.unwrap_or_else(|| u64::from(uuid::Uuid::new_v4().as_fields().0));
     let folder = root().join(format!("target/chaos/{seed}"));
-    let (history, program) = (History::begin(folder.join("history.jsonl"))?, present(&folder)?);
-    eprintln!("seed {seed}; the history is {}", history.path.display());
-    let mut report = Report {
+    let program = present(&folder)?;
+    eprintln!("seed {seed}; histories and logs go to {}", folder.display());
+    let report = Mutex::new(Report {
         machine: Machine::now(&database_url()?).await,
         command: arguments.command(seed),
         old: arguments.old.as_ref().map(|_| arguments.old_is.clone()),
@@ -144,79 +154,86 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         sums: Default::default(),
         simulated: None,
         complete: false,
-    };
+    });
     let mut rng = Rng(seed);
-    let (mut total, mut well) = (rounds.len(), true);
-    let mut round = 0;
-    let mut waiting: std::collections::VecDeque<(Fault, u32)> = rounds.into();
-    while let Some((fault, trials)) = waiting.pop_front() {
-        round += 1;
-        if Instant::now() > ends {
-            eprintln!("the time is over: {} rounds were not begun", waiting.len() + 1);
-            break;
+    let (mut round, mut waiting, mut well) = (0, arguments.rounds()?, true);
+    while !waiting.is_empty() && Instant::now() < ends {
+        let plans = waiting.drain(..).map(|(fault, trials)| {
+            round += 1;
+            Plan {
+                round,
+                fault,
+                trials,
+                seed: rng.next(),
+                daemons: arguments.daemons as usize,
+                rate: Rate { threads: arguments.threads, events: arguments.rate },
+                until: ends,
+                program: program.clone(),
+                old: arguments.old.clone(),
+                folder: folder.clone(),
+            }
+        });
+        // what happens to all happens to other rounds too: by itself
+        let (alone, shared): (Vec<Plan>, Vec<Plan>) =
+            plans.partition(|plan| matches!(plan.fault.reach(), Reach::All | Reach::Storm));
+        for (plans, at_once) in [(alone, 1), (shared, arguments.at_once)] {
+            let mut rounds = stream::iter(plans.into_iter().map(told)).buffer_unordered(at_once);
+            while let Some(outcome) = rounds.next().await {
+                let Some((plan, outcome)) = outcome? else { continue };
+                if outcome.trials < plan.trials && outcome.trials > 0 {
+                    waiting.push((plan.fault, plan.trials - outcome.trials));
+                }
+                well &= outcome.violations.is_empty();
+                let mut report = report.lock().expect("nobody panics with it");
+                report.add(&outcome);
+                write(&report, &arguments.report)?;
+            }
         }
-        let plan = Plan {
-            round,
-            fault,
-            trials,
-            seed: rng.next(),
-            daemons: usize::try_from(arguments.daemons)?,
-            rate: Rate { threads: arguments.threads, events: arguments.rate },
-            until: ends.min(Instant::now() + LONGEST_ROUND),
-            program: program.clone(),
-            old: arguments.old.clone(),
-            folder: folder.clone(),
-        };
-        let outcome = told(&plan, total, &history).await?;
-        // a fault that picks requests may have met too few of them in its time
-        if fault.reach() == Reach::Each && outcome.trials < trials && outcome.trials > 0 {
-            waiting.push_front((fault, trials - outcome.trials));
-            total += 1;
-        }
-        well &= outcome.violations.is_empty();
-        report.add(&outcome);
-        write(&report, &arguments.report)?;
     }
+    let mut report = report.into_inner().expect("nobody panics with it");
     if arguments.simulate > 0 {
         eprintln!("simulating {} seeds", arguments.simulate);
-        let simulated = simulate(u64::from(u32::try_from(seed & 0x7fff_ffff)?), arguments.simulate).await?;
+        let simulated = simulate(seed & 0x7fff_ffff, arguments.simulate).await?;
         well &= simulated.violations == 0;
         report.simulated = Some(simulated);
     }
     report.complete = true;
     write(&report, &arguments.report)?;
     println!("{}", report.table());
-    println!("seed={seed} history={} report={}", history.path.display(), arguments.report.display());
+    println!("seed={seed} folder={} report={}", folder.display(), arguments.report.display());
     Ok(well)
 }
 
-/// Plays a round and tells how it goes.
-async fn told(plan: &Plan, rounds: usize, history: &History) -> anyhow::Result<Outcome> {
-    let began = Instant::now();
-    let (terminal, last) = (std::io::stderr().is_terminal(), Mutex::new(Instant::now()));
-    let (round, name) = (plan.round, plan.fault.name());
+/// Plays a round and tells how it goes; does not begin it once the time is over.
+async fn told(mut plan: Plan) -> anyhow::Result<Option<(Plan, Outcome)>> {
+    let (round, name, began) = (plan.round, plan.fault.name(), Instant::now());
+    if began > plan.until {
+        eprintln!("round {round}, {name}: not begun, the time is over");
+        return Ok(None);
+    }
+    plan.until = plan.until.min(began + LONGEST_ROUND);
+    let last = Mutex::new(Instant::now());
     let progress = |done: u32| {
         let mut last = last.lock().expect("nobody panics with it");
-        let line = format!("round {round} of {rounds}: {name} {done} of {}", plan.trials);
-        if terminal {
-            eprint!("\r{line}   ");
-        } else if last.elapsed() > Duration::from_secs(15) {
+        if last.elapsed() > TELL_EVERY {
             *last = Instant::now();
-            eprintln!("{line}");
+            eprintln!("round {round}: {name} {done} of {}", plan.trials);
         }
-        let _ = std::io::stderr().flush();
     };
-    let outcome = play(plan, history, &progress).await.with_context(|| format!("round {round}, {name}"))?;
+    let history = History::begin(plan.folder.join(format!("round-{round}.jsonl")))?;
+    let outcome = play(&plan, &history, &progress).await.with_context(|| format!("round {round}, {name}"))?;
     let Outcome { trials, events, rest, violations, .. } = &outcome;
     eprintln!(
-        "{}round {round} of {rounds}: {name}, {trials} trials, {events} events, at rest after {:.1} s, {:.0} s in all, {} violations",
-        if terminal { "\r" } else { "" },
+        "round {round}: {name}, {trials} trials, {events} events, at rest after {:.1} s, {:.0} s in all, {} violations",
         rest.as_secs_f64(),
         began.elapsed().as_secs_f64(),
         violations.len()
     );
     violations.iter().take(20).for_each(|violation| eprintln!("  {violation:?}"));
-    Ok(outcome)
+    if !violations.is_empty() {
+        eprintln!("  the history is {}; its stores are kept", history.path.display());
+    }
+    Ok(Some((plan, outcome)))
 }
 
 fn write(report: &Report, path: &Path) -> anyhow::Result<()> {

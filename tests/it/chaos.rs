@@ -14,6 +14,7 @@ use crate::harness::{
     daemon::present,
     fault::Fault,
     found::{Dead, Found, Stood},
+    frames::{self, Asks},
     history::{Entry, History, Line, Said},
     load::Rate,
     round::{Plan, play},
@@ -113,6 +114,35 @@ fn the_judge_notices_whatever_else_is_not_as_it_should_be() {
         let names = names(&judge(&history, &found));
         assert!(!names.is_empty() && names.iter().all(|found| *found == name), "{name}: {names:?}");
     }
+}
+
+#[test]
+fn a_road_knows_which_operation_is_asked_for_once_all_of_it_is_there() {
+    let request =
+        b"POST / HTTP/1.1\r\nX-Amz-Target: AmazonSQS.DeleteMessageBatch\r\nContent-Length: 2\r\n\r\n{}".to_vec();
+    let mut waiting = request[..request.len() - 1].to_vec();
+    assert_eq!(frames::http(&mut waiting), None);
+    waiting.push(b'}');
+    waiting.extend_from_slice(b"POST");
+    let frame = frames::http(&mut waiting).expect("a request");
+    assert_eq!(frame.bytes, request);
+    assert_eq!(frame.asks, Asks::Operation("DeleteMessageBatch".into(), b"{}".to_vec()));
+    assert_eq!(waiting, b"POST", "what follows waits");
+}
+
+#[test]
+fn a_road_knows_a_commit_by_the_statement_that_was_prepared_for_it() {
+    let message = |kind: &[u8], text: &[u8]| [kind, &(text.len() as u32 + 4).to_be_bytes(), text].concat();
+    let mut connection = frames::Postgres::default();
+    let mut asks = |bytes: Vec<u8>| connection.take(&mut bytes.clone()).map(|frame| frame.asks);
+    assert_eq!(asks(message(b"", &80_877_103_u32.to_be_bytes())), Some(Asks::Other), "asks for encryption");
+    assert_eq!(asks(message(b"", b"\0\x03\0\0user\0me\0\0")), Some(Asks::Other), "begins");
+    assert_eq!(asks(message(b"P", b"s1\0commit\0\0\0")), Some(Asks::Other), "prepares");
+    assert_eq!(asks(message(b"P", b"s2\0select 1\0\0\0")), Some(Asks::Other));
+    assert_eq!(asks(message(b"B", b"\0s2\0\0\0")), Some(Asks::Other));
+    assert_eq!(asks([message(b"B", b"\0s1\0\0\0"), message(b"S", b"")].concat()), Some(Asks::Commit), "executes");
+    assert_eq!(asks(message(b"Q", b"COMMIT\0")), Some(Asks::Commit));
+    assert_eq!(asks(message(b"B", b"\0s1\0")[..4].to_vec()), None, "not whole");
 }
 
 /// One daemon is killed, or frozen beyond its leases, while the other goes on: `make chaos` does this for hours.

@@ -91,8 +91,8 @@ impl Fault {
     /// Trials of one round at most: the emulator slows down as its tables grow.
     pub fn in_a_round(self) -> u32 {
         match self {
-            Self::Kill => 120,
-            Self::Stop => 50,
+            Self::Kill => 340,
+            Self::Stop => 170,
             Self::LostRequests | Self::LostAnswers | Self::Refused | Self::NothingDone => 300,
             Self::LostCommitAnswers | Self::LostCommits => 150,
             _ => 20,

@@ -61,7 +61,6 @@ pub struct Outcome {
 pub async fn play(plan: &Plan, history: &History, progress: &(dyn Fn(u32) + Sync)) -> anyhow::Result<Outcome> {
     let unique = uuid::Uuid::now_v7().simple().to_string();
     let site = Site::make(&format!("chaos-{}-{}", plan.round, &unique[..20])).await?;
-    let first = history.lines().len();
     history.add(Entry::Round {
         round: plan.round,
         fault: plan.fault.name(),
@@ -82,7 +81,7 @@ pub async fn play(plan: &Plan, history: &History, progress: &(dyn Fn(u32) + Sync
         history.add(Entry::Ended { daemon: daemon.name.clone(), code, millis: u64::try_from(took.as_millis())? });
     }
     let found = found::read(&site).await?;
-    let violations = judge(&history.lines()[first..], &found);
+    let violations = judge(&history.lines(), &found);
     history.add(Entry::Verdict { violations: violations.clone() });
     if violations.is_empty() {
         site.clear().await?;

@@ -16,7 +16,7 @@ use sqlx::{
 };
 
 /// A lease that lapses soon, so that freezing a daemon beyond it is cheap.
-pub const VISIBILITY: Duration = Duration::from_secs(3);
+pub const VISIBILITY: Duration = Duration::from_secs(5);
 
 /// Where everything is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,9 +90,9 @@ impl Site {
             ("CONVERSATIOND_DRAIN_SECONDS", "5"),
             ("CONVERSATIOND_DATABASE_CONNECTIONS", "4"),
             ("CONVERSATIOND_UNFINISHED_SECONDS", "20"),
-            // a machine that builds something meanwhile must be able to extend what is held before it lapses
-            ("CONVERSATIOND_POLLERS", "3"),
-            ("CONVERSATIOND_IN_FLIGHT", "100"),
+            // a machine that has much else to do must be able to extend what is held before it lapses
+            ("CONVERSATIOND_POLLERS", "2"),
+            ("CONVERSATIOND_IN_FLIGHT", "40"),
         ];
         Ok(all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
