@@ -22,7 +22,7 @@ end
 $$;
 
 -- `conversationd run`.
-grant insert, update on conversation, conversation_stats, crm_link, rating to conversationd_daemon;
+grant insert, update on conversation, conversation_stats, crm_cursor, crm_link, crm_property, rating to conversationd_daemon;
 grant insert on message, erasure to conversationd_daemon;
 grant insert, update on outbox_sink, outbox_lane, outbox_notice, outbox_dispatch, outbox_attempt to conversationd_daemon;
 -- What was told, after its days: the archive itself has none.
