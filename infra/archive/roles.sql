@@ -26,9 +26,8 @@ $$;
 grant insert, update on conversation, conversation_stats, crm_link, crm_property, crm_cursor to conversationd_daemon;
 grant insert on message, rating, erasure to conversationd_daemon;
 grant insert, update on outbox_sink, outbox_lane, outbox_notice, outbox_dispatch, outbox_attempt to conversationd_daemon;
--- What was told, after its days; links to a customer's record that its CRM has erased.
+-- What was told, after its days: the archive itself has none.
 grant delete on outbox_lane, outbox_notice, outbox_dispatch, outbox_attempt to conversationd_daemon;
-grant delete on crm_link, crm_property to conversationd_daemon;
 
 -- conversationd_reader: CONVERSATIOND_READ_REPLICA_URL, stats, export, verify, explain, hold list.
 
