@@ -23,6 +23,7 @@ demo: ## real dialogues through the daemon, and what it kept of them
 
 test: infra-check ## every test, against the local stack
 	@$(with_env) cargo test --locked
+	@$(with_env) CONVERSATIOND_HOT_STORE=postgres cargo test --locked --test it --test operate --test dlq
 
 # Our own code optimised, the dependencies as they are: a few minutes less to build, ten times the seeds.
 simulate: ## the whole daemon on model edges: SEEDS=n seeds from FIRST=n on, or the trace of one SEED=x

@@ -4,6 +4,7 @@
 
 mod answers;
 mod database;
+mod hot;
 mod metrics;
 mod reader;
 mod receipt;
@@ -16,6 +17,7 @@ use crate::{consumer::Limits, domain::Policy, event::Kind};
 
 pub use answers::{AnswerConfig, AskConfig, EndpointConfig};
 pub use database::DatabaseConfig;
+pub use hot::{HotConfig, TableConfig};
 pub use metrics::{HealthConfig, MetricsConfig, PushConfig};
 use reader::Reader;
 pub use reader::{Fault, Faults, Secret};
@@ -56,15 +58,6 @@ pub struct QueueConfig {
     pub region: Option<String>,
 }
 
-/// The table, for commands that need no more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TableConfig {
-    /// Its name.
-    pub name: String,
-    /// Its region, unless AWS_REGION.
-    pub region: Option<String>,
-}
-
 /// Everything the daemon is told.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -74,10 +67,8 @@ pub struct Config {
     pub dead_letter_url: String,
     /// Region of both.
     pub queue_region: Option<String>,
-    /// Table.
-    pub table: String,
-    /// Its region.
-    pub table_region: Option<String>,
+    /// Hot store.
+    pub hot: HotConfig,
     /// Archive.
     pub database: DatabaseConfig,
     /// When conversations close.
@@ -199,18 +190,6 @@ impl QueueConfig {
     }
 }
 
-impl TableConfig {
-    /// Reads where the table is.
-    ///
-    /// # Errors
-    /// All faults at once.
-    pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
-        let mut reader = Reader { get, faults: Vec::new() };
-        let table = Self { name: reader.required(TABLE), region: reader.optional(TABLE_REGION) };
-        reader.end(table)
-    }
-}
-
 impl Config {
     /// Reads everything.
     ///
@@ -218,13 +197,14 @@ impl Config {
     /// All faults at once, those between settings included.
     pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let mut reader = Reader { get, faults: Vec::new() };
+        let (queue_url, dead_letter_url) = (reader.queue_url(QUEUE_URL), reader.queue_url(DEAD_LETTER_URL));
+        let database = DatabaseConfig::read_with(&mut reader);
         let config = Self {
-            queue_url: reader.queue_url(QUEUE_URL),
-            dead_letter_url: reader.queue_url(DEAD_LETTER_URL),
+            queue_url,
+            dead_letter_url,
             queue_region: reader.optional(QUEUE_REGION),
-            table: reader.required(TABLE),
-            table_region: reader.optional(TABLE_REGION),
-            database: DatabaseConfig::read_with(&mut reader),
+            hot: HotConfig::read_with(&mut reader, &database),
+            database,
             policy: Policy {
                 grace: reader.seconds(GRACE, 0, DAY),
                 idle: reader.seconds(IDLE, 1, 365 * DAY),

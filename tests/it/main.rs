@@ -22,6 +22,7 @@ mod midnight;
 mod older_service;
 mod outage;
 mod poison;
+mod postgres;
 mod project;
 mod proxy;
 mod queues;

@@ -38,7 +38,7 @@ async fn a_fresh_stack_is_without_fault() {
 async fn a_missing_table_is_found_and_the_rest_is_looked_at_still() {
     on_a_site(async |site| {
         site.clients.dynamodb.delete_table().table_name(&site.provisioned.table).send().await.expect("delete");
-        let said = doctor(&site, &[]).await;
+        let said = doctor(&site, &[("CONVERSATIOND_HOT_STORE", "dynamodb")]).await;
         assert_eq!((said.code, bad(&said)), (1, named(&[("table", "fault")])), "{}", said.out);
         assert!(said.out.contains("archive schema"), "{}", said.out);
     })
