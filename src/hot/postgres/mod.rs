@@ -21,6 +21,7 @@ use sqlx::{
     Connection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::sync::Semaphore;
 
 use super::{
     Control, Controls, Cursor, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Row, Settled, Walk,
@@ -31,7 +32,7 @@ use crate::domain::{ConversationId, Head, Message, ThreadKey};
 /// How long one statement may take on the server, waiting for another writer of the same row included.
 const STATEMENT: Duration = Duration::from_secs(5);
 
-/// How long to wait for a connection.
+/// How long the server may take to let a connection in.
 const ACQUIRE: Duration = Duration::from_secs(3);
 
 /// A connection that lay idle for longer is asked whether it still lives before it is used.
@@ -55,6 +56,8 @@ pub struct Database<'a> {
 #[derive(Clone)]
 pub struct PostgresStore {
     pool: PgPool,
+    /// As many as there are connections: who waits here waits for others of this process, not for the server.
+    turns: Arc<Semaphore>,
     ttl: TimeDelta,
     counted: Arc<dyn Fn() + Send + Sync>,
 }
@@ -96,7 +99,8 @@ impl PostgresStore {
                 })
             })
             .connect_lazy_with(connect);
-        Ok(Self { pool, ttl: TimeDelta::from_std(ttl).unwrap_or(TimeDelta::MAX), counted })
+        let turns = Arc::new(Semaphore::new(database.connections as usize));
+        Ok(Self { pool, turns, ttl: TimeDelta::from_std(ttl).unwrap_or(TimeDelta::MAX), counted })
     }
 
     /// Closes the connections, after what is under way has ended.

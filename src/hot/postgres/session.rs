@@ -10,6 +10,7 @@ use sqlx::{
     postgres::{PgArguments, PgRow},
     query::Query,
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{PostgresStore, STATEMENT, error::error};
 use crate::hot::HotError;
@@ -22,6 +23,7 @@ type Statement<'q> = Query<'q, Postgres, PgArguments>;
 struct Session {
     connection: PoolConnection<Postgres>,
     answered: bool,
+    _turn: OwnedSemaphorePermit,
 }
 
 impl Drop for Session {
@@ -49,10 +51,13 @@ impl PostgresStore {
         Ok(done.rows_affected())
     }
 
+    /// To wait for a turn at a connection is no failure; a server that does not take a connection is.
     async fn session(&self) -> Result<Session, HotError> {
+        let closed = |_| HotError::Unavailable("shutting down".into());
+        let turn = self.turns.clone().acquire_owned().await.map_err(closed)?;
         let connection = self.pool.acquire().await.map_err(error)?;
         (self.counted)();
-        Ok(Session { connection, answered: false })
+        Ok(Session { connection, answered: false, _turn: turn })
     }
 }
 
