@@ -5,10 +5,13 @@ mod clients;
 mod hot;
 mod observers;
 mod outlets;
+mod portals;
+mod process;
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
+use futures_util::future::join_all;
 use tokio::{signal::unix, time::interval};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -18,6 +21,7 @@ pub use clients::{Clients, Endpoints};
 pub use hot::hot;
 use observers::Observers;
 pub use outlets::outbox;
+pub use process::{keep_to_itself, version};
 
 use crate::{
     archive::{Guarded, Options, PostgresArchive},
@@ -27,6 +31,7 @@ use crate::{
     consumer::{Consumer, Limits, Stop},
     counters::Counters,
     hot::{Hot, PostgresStore},
+    journal::Journal,
     pipeline::Pipeline,
     queue::{Inbox, Leases, SqsQueue},
     relay::Relay,
@@ -47,6 +52,8 @@ pub struct App {
     pub timer: Timer,
     /// The outbound loop; none without a sinks file.
     pub relay: Option<Arc<Relay>>,
+    /// The loops that read journals of CRMs.
+    pub journals: Vec<Journal>,
     /// The archive.
     pub archive: PostgresArchive,
     /// What happened so far.
@@ -85,6 +92,7 @@ impl App {
         let (instance, breaker) = (instance(), Arc::<Breaker>::default());
         let readers = answers::Readers::of(config)?;
         let answers = Arc::new(answers::of(config, clients.sqs.control.clone(), readers, &counters, &clock));
+        let portals = Arc::new(portals::of(config.sinks.as_ref()));
         let pipeline = |inbox: Arc<Inbox>| Pipeline {
             hot: Hot::over(store.clone(), config.linger),
             archive: Arc::new(Guarded::by(
@@ -98,6 +106,7 @@ impl App {
             counters: counters.clone(),
             clock: clock.clone(),
             answers: answers.clone(),
+            portals: portals.clone(),
         };
         let requests = config.answers.queue_url.clone().map(|url| {
             let queue = SqsQueue::new(clients.sqs.clone(), url, config.dead_letter_url.clone(), config.visibility);
@@ -105,6 +114,7 @@ impl App {
             let Limits { wait, drain, .. } = config.limits;
             Requests::new(pipeline, wait, config.answers.at_once, drain, instance)
         });
+        let journals = portals::journals(config, &queue, &counters, &clock)?;
         let relay = match &config.sinks {
             Some(sinks) => {
                 let outbox = outbox(&config.database)?;
@@ -118,10 +128,11 @@ impl App {
                 .parking(config.park.clone()),
             requests,
             relay,
-            timer: Timer::new(store, inbox, clock.clone(), counters.clone()),
+            journals,
+            timer: Timer::new(store.clone(), inbox, clock.clone(), counters.clone()),
             archive,
             swept,
-            observers: Observers::of(config, instance, counters.clone(), breaker, clock),
+            observers: Observers::of(config, instance, counters.clone(), breaker, store.clone(), clock),
             counters,
             period: config.timer,
         })
@@ -156,7 +167,7 @@ impl App {
             }
         };
         let observed = self.observers.start(&stop.drain).await?;
-        info!(version = env!("CARGO_PKG_VERSION"), "started");
+        info!(version = version(), "started");
         tokio::join!(
             on_signal,
             async {
@@ -171,6 +182,7 @@ impl App {
             self.timer.run(self.period, stop.drain.clone()),
             self.relay(stop.drain.clone()),
             hot::expire(self.swept.as_ref(), stop.drain.clone()),
+            join_all(self.journals.iter().map(|journal| journal.run(stop.drain.clone()))),
             self.log_totals(stop.drain.clone()),
         );
         self.totals("totals at the end");

@@ -6,6 +6,7 @@ mod answers;
 mod database;
 mod hot;
 mod metrics;
+mod older;
 mod reader;
 mod receipt;
 mod settings;
@@ -13,20 +14,25 @@ mod sinks;
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
-use crate::{consumer::Limits, domain::Policy, event::Kind};
+use crate::{
+    consumer::Limits,
+    domain::{Policy, TOLD_AT},
+    event::Kind,
+};
 
 pub use answers::{AnswerConfig, AskConfig, EndpointConfig};
 pub use database::DatabaseConfig;
 pub use hot::{HotConfig, TableConfig};
 pub use metrics::{HealthConfig, MetricsConfig, PushConfig};
+pub use older::OlderConfig;
 use reader::Reader;
 pub use reader::{Fault, Faults, Secret};
 pub use receipt::ReceiptConfig;
 use settings::*;
 pub use settings::{SETTINGS, Setting};
 pub use sinks::{
-    AlertRules, ClassifierTarget, DatalakeNames, EgressConfig, Protocol, QueueShape, RateConfig, SecretRef, SinkConfig,
-    SinksConfig, Target,
+    AlertRules, ClassifierTarget, DatalakeNames, EgressConfig, JournalConfig, PortalConfig, Protocol, QueueShape,
+    RateConfig, SecretRef, SinkConfig, SinksConfig, Target,
 };
 
 /// How the log looks.
@@ -93,6 +99,8 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// Where the daemon writes how it is.
     pub health_file: Option<PathBuf>,
+    /// How often a replica writes how it is; `None` for never.
+    pub beat: Option<Duration>,
     /// How requests are answered.
     pub answers: AnswerConfig,
     /// Outside systems that are told what happens; none without a file.
@@ -199,7 +207,7 @@ impl Config {
         let mut reader = Reader { get, faults: Vec::new() };
         let (queue_url, dead_letter_url) = (reader.queue_url(QUEUE_URL), reader.queue_url(DEAD_LETTER_URL));
         let database = DatabaseConfig::read_with(&mut reader);
-        let config = Self {
+        let mut config = Self {
             queue_url,
             dead_letter_url,
             queue_region: reader.optional(QUEUE_REGION),
@@ -211,6 +219,7 @@ impl Config {
                 max_age: reader.optional_seconds(MAX_AGE, 60, 365 * DAY),
                 day_ends_in: reader.zone(MIDNIGHT),
                 checkpoint: reader.seconds(CHECKPOINT, 1, 365 * DAY),
+                told_at: [None; TOLD_AT],
                 unfinished: reader.seconds(UNFINISHED, 1, DAY),
                 late_rating: reader.seconds(LATE_RATING, 0, 28 * DAY),
             },
@@ -232,9 +241,13 @@ impl Config {
             delete_linger: Duration::from_millis(reader.number(DELETE_LINGER, 0, 1000)),
             metrics: MetricsConfig::read_with(&mut reader),
             health_file: reader.optional(HEALTH_FILE).map(PathBuf::from),
+            beat: Some(reader.seconds(BEAT, 0, 60)).filter(|every| !every.is_zero()),
             answers: AnswerConfig::read(&mut reader),
             sinks: SinksConfig::read_with(&mut reader),
         };
+        if let Some(sinks) = &config.sinks {
+            config.policy.told_at = sinks.told_at();
+        }
         config.cross_check(&mut reader);
         reader.end(config)
     }

@@ -13,6 +13,18 @@ pub struct Setting {
     pub meaning: &'static str,
 }
 
+impl Setting {
+    /// Whether its value is shown to nobody.
+    pub fn is_secret(&self) -> bool {
+        self.meaning.contains("(secret)")
+    }
+
+    /// Its row in the documentation.
+    pub fn row(&self) -> String {
+        format!("| `{}` | {} | {} | {} |", self.variable, self.unit, self.default, self.meaning)
+    }
+}
+
 macro_rules! settings {
     ($($name:ident = $variable:literal, $unit:literal, $default:literal, $meaning:literal;)+) => {
         $(pub(super) const $name: Setting =
@@ -36,6 +48,7 @@ settings! {
     READ_CONNECTIONS = "CONVERSATIOND_READ_CONNECTIONS", "connections", "4", "pool size for answers: they take none of the connections of closes";
     READ_REPLICA = "CONVERSATIOND_READ_REPLICA_URL", "", "off", "PostgreSQL URL of a replica of the archive (secret): statistics are read there";
     RECEIPT_KEY = "CONVERSATIOND_RECEIPT_KEY", "", "none", "key that receipts of erasures are signed with (secret), 32 characters at least; `conversationd erase` alone needs it";
+    OLDER_DATABASE_URL = "CONVERSATIOND_OLDER_DATABASE_URL", "", "none", "PostgreSQL URL of the older service's database (secret), which is only read; `conversationd import` alone needs it";
     SENTRY_DSN = "SENTRY_DSN", "", "off", "where errors are reported (secret); nothing personal is sent";
     LOG_FORMAT = "CONVERSATIOND_LOG_FORMAT", "", "json", "json, or pretty for people";
     LOG = "CONVERSATIOND_LOG", "", "info", "what is logged: a level, or directives such as conversationd=debug";
@@ -61,6 +74,7 @@ settings! {
     DELETE_LINGER = "CONVERSATIOND_DELETE_LINGER_MILLISECONDS", "milliseconds", "25", "the same for deletes";
     DRAIN = "CONVERSATIOND_DRAIN_SECONDS", "seconds", "15", "how long running turns may take to end after SIGTERM";
     HEALTH_FILE = "CONVERSATIOND_HEALTH_FILE", "", "off", "file that `conversationd health` reads; written every 5 seconds";
+    BEAT = "CONVERSATIOND_BEAT_SECONDS", "seconds", "10", "how often each replica writes into the table how it is, for `conversationd top`; 0 for never";
     METRICS_ADDRESS = "CONVERSATIOND_METRICS_ADDRESS", "", "off", "host:port of the Prometheus page: GET /metrics, and /healthz";
     OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT", "", "off", "URL of an OpenTelemetry collector that metrics are pushed to; /v1/metrics is added. OTEL_EXPORTER_OTLP_METRICS_ENDPOINT is taken as it is, and wins, as all OTEL_EXPORTER_OTLP_METRICS_… do";
     OTLP_PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL", "", "http/json", "how metrics are pushed; there is no other way";

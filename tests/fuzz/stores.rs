@@ -24,6 +24,7 @@ const POLICY: Policy = Policy {
     grace: Duration::from_secs(60),
     idle: Duration::from_secs(3_600),
     checkpoint: Duration::from_secs(86_400),
+    told_at: [None; 4],
     unfinished: Duration::from_secs(60),
     ..Policy::DEFAULT
 };

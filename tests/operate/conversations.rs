@@ -21,6 +21,7 @@ pub(super) const CLOSED: Policy = Policy {
     grace: Duration::from_secs(30),
     idle: Duration::from_secs(1_800),
     checkpoint: Duration::from_secs(604_800),
+    told_at: [None; 4],
     unfinished: Duration::from_secs(300),
     ..Policy::DEFAULT
 };

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::site::{Said, Site, on_a_site};
 
 /// The findings that are not ok: check and level.
-fn bad(said: &Said) -> Vec<(String, String)> {
+pub fn bad(said: &Said) -> Vec<(String, String)> {
     let report = said.json().remove(0);
     let findings = report["findings"].as_array().expect("findings").clone();
     let text = |finding: &Value, name: &str| finding[name].as_str().unwrap_or_default().to_owned();
@@ -14,7 +14,7 @@ fn bad(said: &Said) -> Vec<(String, String)> {
     pairs.filter(|(check, level)| level != "ok" && check != "archive durability").collect()
 }
 
-async fn doctor(site: &Site, settings: &[(&str, &str)]) -> Said {
+pub async fn doctor(site: &Site, settings: &[(&str, &str)]) -> Said {
     site.run_with(&["doctor", "--json"], settings, "").await
 }
 

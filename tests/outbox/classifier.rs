@@ -17,8 +17,9 @@ use conversationd::{
         Close, CloseReason, ConversationId, Details, Direction, EventId, Message, Notice, Record, Sequence, Thread,
     },
     event::{self, Kind, Raw},
+    http::Http,
     queue::SqsQueue,
-    sink::{Dispatch, Http, Outcome, Sink, Verdict},
+    sink::{Dispatch, Outcome, Sink, Verdict},
 };
 use serde_json::{Map, Value, json};
 use uuid::Uuid;

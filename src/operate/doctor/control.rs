@@ -19,13 +19,14 @@ pub(super) async fn check(get: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> 
         Err(HotError::Unavailable(code)) if is_missing(&code) => Vec::new(),
         Err(failure) => {
             let found = format!("what the replicas are told cannot be read: {failure}");
+            let why = "a replica that cannot read it consumes nothing";
             let advice = match config {
-                HotConfig::DynamoDb(_) => "give the role the right to dynamodb:Query; without it nothing is consumed",
+                HotConfig::DynamoDb(_) => "give the role the right to dynamodb:Query on the table",
                 HotConfig::Postgres { .. } => {
                     "conversationd migrate, and give the role its rights: migrations/README.md"
                 }
             };
-            vec![Finding::fault(PAUSED, found, advice)]
+            vec![Finding::fault(PAUSED, found, why, advice)]
         }
     }
 }
@@ -39,16 +40,17 @@ fn findings(controls: &Controls) -> Vec<Finding> {
     let paused = match &controls.pause {
         None => Finding::ok(PAUSED, "not paused"),
         Some(pause) => {
-            let advice =
-                "`conversationd resume` when the reason is gone; until then the queue grows, for 14 days at most";
-            Finding::warning(PAUSED, format!("paused {}", described(pause)), advice)
+            let why = "the queue grows, and forgets what is older than 14 days";
+            let advice = "`conversationd resume` when the reason is gone";
+            Finding::warning(PAUSED, format!("paused {}", described(pause)), why, advice)
         }
     };
     let parked = match controls.parked.len() {
         0 => Finding::ok(PARKED, "none"),
         parked => {
-            let found = format!("{parked}: what comes in them becomes dead letters");
-            Finding::warning(PARKED, found, "`conversationd dlq group parked` says why, `… unpark` lets one go on")
+            let why = "whatever comes in them becomes dead letters, in order";
+            let advice = "`conversationd dlq group parked` says why, `conversationd dlq group unpark` lets one go on";
+            Finding::warning(PARKED, parked.to_string(), why, advice)
         }
     };
     vec![paused, parked]

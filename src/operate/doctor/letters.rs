@@ -28,7 +28,11 @@ pub(super) async fn check(get: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> 
 fn compared(letters: u64, rows: u64) -> Finding {
     match disagreement(letters, rows) {
         None => Finding::ok(CHECK, format!("{}, as many as the queue holds letters", counted(rows, "row"))),
-        Some((found, advice)) => Finding::warning(CHECK, found, advice),
+        Some((found, advice)) => {
+            let why =
+                "what has no row is not listed, counted or found by its reason; what has no letter cannot be sent back";
+            Finding::warning(CHECK, found, why, advice)
+        }
     }
 }
 

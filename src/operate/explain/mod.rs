@@ -1,6 +1,6 @@
 //! `conversationd explain`: everything that happened to a conversation or a contact, and why, in one order.
 //!
-//! Each source of facts is a file with a function that tells them to the [`Timeline`].
+//! Each source of facts is a file with a function that tells them to the `Timeline`.
 
 mod beside;
 mod conversation;
