@@ -24,6 +24,7 @@ demo: ## real dialogues through the daemon, and what it kept of them
 
 test: infra-check ## every test, against the local stack
 	@$(with_env) cargo test --locked
+	@$(with_env) CONVERSATIOND_HOT_STORE=postgres cargo test --locked --test it --test operate --test dlq
 	@$(MAKE) follow
 
 follow: up ## what README and runbook say, word for word, on the local stack

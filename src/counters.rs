@@ -127,6 +127,8 @@ metrics! {
         sqs_calls = "conversationd.sqs.calls", "{call}";
         /// Calls to DynamoDB, retries included.
         dynamodb_calls = "conversationd.dynamodb.calls", "{call}";
+        /// Statements sent to PostgreSQL as the hot store.
+        hot_statements = "conversationd.hot.statements", "{statement}";
         /// Receives that brought something.
         receives = "conversationd.receives", "{receive}";
         /// Deliveries received.

@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use conversationd::{
     app::{self, App},
     config::{
-        self, AskConfig, Config, DatabaseConfig, Faults, HealthConfig, LogConfig, QueueConfig, SETTINGS, TableConfig,
+        self, AskConfig, Config, DatabaseConfig, Faults, HealthConfig, HotConfig, LogConfig, QueueConfig, SETTINGS,
     },
     operate, telemetry,
 };
@@ -29,7 +29,7 @@ enum Command {
     /// SIGTERM stops polling, lets running work end, gives back the rest and exits with 0.
     #[command(after_long_help = settings())]
     Run,
-    /// Make the queues and the table that are missing.
+    /// Make the queues and the table that are missing; the queues alone where PostgreSQL is the hot store.
     ///
     /// Reads the same definition as CloudFormation (infra/conversationd.yaml). Changes and removes nothing that stands.
     Provision(operate::provision::Arguments),
@@ -110,7 +110,7 @@ enum Command {
     /// Stop consuming, in all replicas.
     ///
     /// They go on living: they receive nothing, begin nothing, charge nobody, and keep what they have in hand. Needs
-    /// DYNAMODB_MESSAGE_TABLE only.
+    /// DYNAMODB_MESSAGE_TABLE only, or DATABASE_URL where that is the hot store.
     #[command(after_help = "Example:\n  conversationd pause --reason 'the archive moves house'")]
     Pause(operate::pause::Arguments),
     /// Consume again, in all replicas.
@@ -237,7 +237,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
             }
             App::build(&config).await?.run().await?;
         }
-        Command::Provision(arguments) => operate::provision::run(&arguments).await?,
+        Command::Provision(arguments) => operate::provision::run(&arguments, environment).await?,
         Command::Migrate => operate::migrate::run(&DatabaseConfig::read(environment)?).await?,
         Command::Publish(arguments) => {
             return operate::publish::run(&arguments, &QueueConfig::read(environment)?).await;
@@ -253,8 +253,8 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Projects(command) => return operate::projects::run(&command, environment).await,
         Command::Dlq(command) => return operate::dlq::run(&command, environment).await,
         Command::Outbox(command) => return operate::outbox::run(&command, environment).await,
-        Command::Pause(arguments) => return operate::pause::pause(&arguments, &TableConfig::read(environment)?).await,
-        Command::Resume => return operate::pause::resume(&TableConfig::read(environment)?).await,
+        Command::Pause(arguments) => return operate::pause::pause(&arguments, &HotConfig::read(environment)?).await,
+        Command::Resume => return operate::pause::resume(&HotConfig::read(environment)?).await,
         Command::Verify(arguments) => {
             return operate::verify::run(&arguments, &DatabaseConfig::read(environment)?).await;
         }

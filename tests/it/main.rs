@@ -25,6 +25,7 @@ mod older_service;
 mod opened;
 mod outage;
 mod poison;
+mod postgres;
 mod project;
 mod proxy;
 mod queues;

@@ -14,7 +14,7 @@ use super::{
     finding::{code, is_absent, is_refusal},
 };
 use crate::{
-    config::{QueueConfig, TableConfig},
+    config::{HotConfig, QueueConfig},
     hot::DUE_INDEX,
     operate::{clients, definition::Definition},
 };
@@ -97,7 +97,7 @@ pub(super) async fn of_queues(get: &dyn Fn(&str) -> Option<String>, role: Role) 
 }
 
 async fn of_table(get: &dyn Fn(&str) -> Option<String>, role: Role) -> Vec<Finding> {
-    let Ok(table) = TableConfig::read(get) else { return Vec::new() };
+    let Ok(HotConfig::DynamoDb(table)) = HotConfig::read(get) else { return Vec::new() };
     let dynamodb = clients(None, table.region.clone()).await.dynamodb;
     let (dynamodb, name) = (&dynamodb, table.name.as_str());
     let of_table = join_all(actions(role, TABLE.resource).into_iter().map(async |action| {

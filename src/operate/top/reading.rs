@@ -7,9 +7,9 @@ use tokio::time::timeout;
 use super::snapshot::{Depth, Letters, Outlet, Part, Reason, Snapshot, Told};
 use crate::{
     app,
-    config::{DatabaseConfig, QueueConfig, TableConfig},
+    config::{DatabaseConfig, HotConfig, QueueConfig},
     fleet,
-    hot::{DeadLetter, DynamoStore, HotStore},
+    hot::{DeadLetter, HotStore},
     operate::{
         clients,
         dlq::{depth_of, index},
@@ -52,16 +52,17 @@ impl Places {
             format!("{} cannot be used", named.join(", "))
         };
         let (queue, dead_letter) = (QueueConfig::read(get), QueueConfig::read_dead_letter(get));
-        let table = TableConfig::read(get);
+        let hot = HotConfig::read(get);
         let region = queue.as_ref().ok().and_then(|queue| queue.region.clone());
-        let table_region = table.as_ref().ok().and_then(|table| table.region.clone());
+        let table_region = hot.as_ref().ok().and_then(|hot| hot.table_region().map(str::to_owned));
         let clients = clients(region, table_region).await;
         let at = |queue: Result<QueueConfig, _>| match queue {
             Ok(queue) => Ok((clients.sqs.control.clone(), queue.url)),
             Err(faults) => Err(unset(faults)),
         };
-        let hot = table.map_err(unset).map(|table| {
-            Arc::new(DynamoStore::new(clients.dynamodb.clone(), table.name, Duration::MAX)) as Arc<dyn HotStore>
+        let hot = hot.map_err(unset).and_then(|hot| {
+            let hot = app::hot(&hot, &clients, Duration::MAX).map_err(|failure| failure.to_string())?;
+            Ok(hot as Arc<dyn HotStore>)
         });
         let outbox = DatabaseConfig::read(get).map_err(unset);
         let outbox = outbox.and_then(|database| app::outbox(&database).map_err(|failure| failure.to_string()));
