@@ -24,6 +24,13 @@ demo: ## real dialogues through the daemon, and what it kept of them
 
 test: infra-check ## every test, against the local stack
 	@$(with_env) cargo test --locked
+	@$(with_env) CONVERSATIOND_HOT_STORE=postgres cargo test --locked --test it --test operate --test dlq
+	@$(MAKE) follow
+
+follow: up ## what README and runbook say, word for word, on the local stack
+	@cargo build --locked
+	@if $(stack) ours; then $(with_env) $(tools)/python infra/local/follow.py; \
+	else echo "nothing was followed: AWS_ENDPOINT_URL is not the local stack"; fi
 
 # Our own code optimised, the dependencies as they are: a few minutes less to build, ten times the seeds.
 simulate: ## the whole daemon on model edges: SEEDS=n seeds from FIRST=n on, or the trace of one SEED=x
@@ -44,6 +51,9 @@ soak: up ## the same load without faults, at half of what the daemons take: MINU
 # A build of its own, as optimised as a release; needs no stack.
 bench: ## what taking a message in costs, beside the least it could: MESSAGES=n a run, ROUNDS=n
 	@MESSAGES=$(MESSAGES) ROUNDS=$(ROUNDS) cargo bench --quiet --locked --bench ingest
+
+picture: ## paint anew what `top` shows, in the README and for its tests
+	@PICTURE=write cargo test --quiet --locked --test top
 
 check: ## format, lints, documentation, dependencies, infrastructure: everything that needs no stack
 	@cargo fmt --check
@@ -79,6 +89,7 @@ infra-lint:
 	@$(stack) tools
 	@$(tools)/cfn-lint infra/conversationd.yaml
 	@echo "infra/conversationd.yaml: lints clean"
+	@$(tools)/python infra/local/check_kubernetes.py
 
 infra-check: infra-lint up ## deploy the infrastructure under a throw-away name, compare, remove
 	@if $(stack) ours; then $(with_env) $(tools)/python infra/local/deploy.py --check; \
@@ -96,4 +107,4 @@ status: ## what is up
 reset: ## forget everything it stored, start it afresh
 	@$(stack) reset
 
-.PHONY: help run demo test simulate chaos soak bench check deny book install infra-lint infra-check up down status reset
+.PHONY: help run demo test follow simulate chaos soak bench picture check deny book install infra-lint infra-check up down status reset

@@ -5,8 +5,14 @@ set local lock_timeout = '5s';
 
 alter table crm_link
     add column state text not null default 'active',
-    add constraint crm_link_state check (state in ('active', 'stale')) not valid;
-comment on column crm_link.state is 'stale: the record was deleted in its CRM; it may come back';
+    add constraint crm_link_state check (state in ('active', 'stale', 'erased')) not valid;
+comment on column crm_link.state is 'stale: the record was deleted in its CRM, and may come back; erased: its person wants to be forgotten';
+
+create or replace view conversation_mappings as
+    select coalesce(external_id, conversation_id::text) as conversation_id, crm_id as hubspot_id, prospect as prospect_data,
+           created_at, updated_at
+    from crm_link
+    where state <> 'erased';
 
 create index crm_link_record on crm_link (crm, crm_id);
 comment on index crm_link_record is 'whose record something happened to, whatever the project';

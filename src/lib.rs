@@ -15,6 +15,7 @@ pub mod coalesce;
 pub mod counters;
 pub mod http;
 pub mod journal;
+pub mod tally;
 
 pub mod domain;
 pub mod queue;
@@ -31,6 +32,7 @@ pub mod sink;
 pub mod classifier;
 
 pub mod consumer;
+pub mod fleet;
 pub mod pipeline;
 pub mod relay;
 pub mod requests;

@@ -5,6 +5,8 @@
 mod classified;
 #[path = "archive/content.rs"]
 mod content;
+#[path = "archive/crm_record.rs"]
+mod crm_record;
 #[path = "archive/faults.rs"]
 mod faults;
 #[path = "archive/house.rs"]

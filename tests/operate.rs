@@ -13,6 +13,8 @@ mod doctor;
 mod erasing;
 #[path = "operate/gateway.rs"]
 mod gateway;
+#[path = "operate/importing.rs"]
+mod importing;
 #[path = "operate/keeping.rs"]
 mod keeping;
 #[path = "operate/planted.rs"]
@@ -21,5 +23,7 @@ mod planted;
 mod publish;
 #[path = "operate/site.rs"]
 mod site;
+#[path = "operate/top.rs"]
+mod top;
 #[path = "operate/unsteady.rs"]
 mod unsteady;

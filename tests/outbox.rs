@@ -14,6 +14,8 @@ mod datalake;
 mod house;
 #[path = "outbox/hubspot.rs"]
 mod hubspot;
+#[path = "outbox/journal.rs"]
+mod journal;
 #[path = "outbox/lanes.rs"]
 mod lanes;
 #[path = "outbox/listener.rs"]

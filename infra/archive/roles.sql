@@ -3,7 +3,8 @@
 --
 --   grant conversationd_daemon to the_login_in_DATABASE_URL;
 --
--- The daemon adds and changes; it deletes nothing of the archive, and makes and alters no table. Migrations run as the owner.
+-- The daemon adds and changes; it deletes no conversation, message or rating, and makes and alters no table. Migrations run as
+-- the owner.
 -- Every statement may be run again.
 
 do $$
@@ -22,8 +23,8 @@ end
 $$;
 
 -- `conversationd run`.
-grant insert, update on conversation, conversation_stats, crm_link, rating to conversationd_daemon;
-grant insert on message, erasure to conversationd_daemon;
+grant insert, update on conversation, conversation_stats, crm_link, crm_property, crm_cursor to conversationd_daemon;
+grant insert on message, rating, erasure to conversationd_daemon;
 grant insert, update on outbox_sink, outbox_lane, outbox_notice, outbox_dispatch, outbox_attempt to conversationd_daemon;
 -- What was told, after its days: the archive itself has none.
 grant delete on outbox_lane, outbox_notice, outbox_dispatch, outbox_attempt to conversationd_daemon;

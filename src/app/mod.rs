@@ -2,6 +2,7 @@
 
 mod answers;
 mod clients;
+mod hot;
 mod observers;
 mod outlets;
 mod portals;
@@ -17,6 +18,7 @@ use tracing::info;
 use uuid::Uuid;
 
 pub use clients::{Clients, Endpoints};
+pub use hot::hot;
 use observers::Observers;
 pub use outlets::outbox;
 pub use process::{keep_to_itself, version};
@@ -28,7 +30,7 @@ use crate::{
     config::{Config, DatabaseConfig},
     consumer::{Consumer, Limits, Stop},
     counters::Counters,
-    hot::{DynamoStore, Hot},
+    hot::{Hot, PostgresStore},
     journal::Journal,
     pipeline::Pipeline,
     queue::{Inbox, Leases, SqsQueue},
@@ -56,6 +58,8 @@ pub struct App {
     pub archive: PostgresArchive,
     /// What happened so far.
     pub counters: Arc<Counters>,
+    /// The hot store whose expired rows must be swept.
+    swept: Option<PostgresStore>,
     observers: Observers,
     period: Duration,
 }
@@ -67,8 +71,10 @@ impl App {
     /// A client cannot be built from these settings.
     pub async fn build(config: &Config) -> anyhow::Result<Self> {
         let counters = Arc::new(Counters::default());
-        let endpoints =
-            Endpoints { queue_region: config.queue_region.clone(), table_region: config.table_region.clone() };
+        let endpoints = Endpoints {
+            queue_region: config.queue_region.clone(),
+            table_region: config.hot.table_region().map(str::to_owned),
+        };
         let clients = Clients::build(&endpoints, config.limits.wait, &counters).await;
         let archive = archive(&config.database)?;
         let queue = SqsQueue::new(
@@ -77,7 +83,9 @@ impl App {
             config.dead_letter_url.clone(),
             config.visibility,
         );
-        let store = Arc::new(DynamoStore::new(clients.dynamodb.clone(), config.table.clone(), config.hot_ttl));
+        let statements = counters.clone();
+        let counted = Arc::new(move || statements.hot_statements.add(1));
+        let hot::Built { store, swept } = hot::build(&config.hot, &clients, config.hot_ttl, counted)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let queue = Arc::new(queue);
         let inbox = Arc::new(Inbox::over(queue.clone(), config.delete_linger));
@@ -121,9 +129,10 @@ impl App {
             requests,
             relay,
             journals,
-            timer: Timer::new(store, inbox, clock.clone(), counters.clone()),
+            timer: Timer::new(store.clone(), inbox, clock.clone(), counters.clone()),
             archive,
-            observers: Observers::of(config, instance, counters.clone(), breaker, clock),
+            swept,
+            observers: Observers::of(config, instance, counters.clone(), breaker, store.clone(), clock),
             counters,
             period: config.timer,
         })
@@ -172,6 +181,7 @@ impl App {
             },
             self.timer.run(self.period, stop.drain.clone()),
             self.relay(stop.drain.clone()),
+            hot::expire(self.swept.as_ref(), stop.drain.clone()),
             join_all(self.journals.iter().map(|journal| journal.run(stop.drain.clone()))),
             self.log_totals(stop.drain.clone()),
         );

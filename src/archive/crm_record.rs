@@ -45,16 +45,20 @@ const MERGE: &str = "
     update crm_link set crm_id = $2, state = 'active', updated_at = now()
     where crm = $1 and crm_id = any($4) and ($3::text[] is null or project = any($3))";
 
-const FORGET_PROPERTIES: &str = "delete from crm_property where crm = $1 and account = $2 and crm_id = any($3)";
+/// Nothing of a value is left, nor of when it was heard.
+const FORGET_PROPERTIES: &str = "
+    update crm_property set heard_at = null, said = null, pushed = null
+    where crm = $1 and account = $2 and crm_id = $3";
 
 const MARK: &str = "
     update crm_link set state = $4, updated_at = now()
     where crm = $1 and crm_id = $2 and ($3::text[] is null or project = any($3)) and state <> $4";
 
-/// Whose record it was: as the link says, or the conversation.
+/// The daemon deletes nothing: the link says nothing any more, and goes with the erasure. Whose record it was, it says, or the
+/// conversation.
 const FORGET_LINKS: &str = "
     with gone as (
-        delete from crm_link
+        update crm_link set state = 'erased', crm_id = '', prospect = null, updated_at = now()
         where crm = $1 and crm_id = $2 and ($3::text[] is null or project = any($3))
         returning conversation_id, project, contact
     )
@@ -179,9 +183,7 @@ async fn hear(
         What::Merged { from } => {
             let merge =
                 sqlx::query(MERGE).bind(&change.crm).bind(&change.crm_id).bind(reach.projects).bind(from.as_slice());
-            within(patience, merge.execute(&mut *connection)).await?;
-            let forget = sqlx::query(FORGET_PROPERTIES).bind(&change.crm).bind(&change.account).bind(from.as_slice());
-            within(patience, forget.execute(connection)).await?;
+            within(patience, merge.execute(connection)).await?;
             Ok(Heard::Stands(Vec::new()))
         }
         What::Deleted | What::Restored | What::Erased => {
@@ -229,10 +231,7 @@ async fn forget(
 ) -> Result<(), ArchiveError> {
     let forget = sqlx::query_as(FORGET_LINKS).bind(&change.crm).bind(&change.crm_id).bind(reach.projects);
     let persons: Vec<(String, String)> = within(patience, forget.fetch_all(&mut *connection)).await?;
-    let properties = sqlx::query(FORGET_PROPERTIES)
-        .bind(&change.crm)
-        .bind(&change.account)
-        .bind(std::slice::from_ref(&change.crm_id));
+    let properties = sqlx::query(FORGET_PROPERTIES).bind(&change.crm).bind(&change.account).bind(&change.crm_id);
     within(patience, properties.execute(&mut *connection)).await?;
     for (project, contact) in persons {
         let id = Uuid::new_v5(&reach.event.0, format!("{project}\0{contact}").as_bytes());

@@ -12,6 +12,8 @@ pub const NEEDED: &[(&str, &[&str])] = &[
     ("rating", &["SELECT", "INSERT"]),
     ("conversation_stats", &["SELECT", "INSERT", "UPDATE"]),
     ("crm_link", &["SELECT", "INSERT", "UPDATE"]),
+    ("crm_property", &["SELECT", "INSERT", "UPDATE"]),
+    ("crm_cursor", &["SELECT", "INSERT", "UPDATE"]),
     ("erasure", &["SELECT", "INSERT"]),
     ("outbox_sink", &["SELECT", "INSERT", "UPDATE"]),
     ("outbox_notice", &["SELECT", "INSERT", "UPDATE", "DELETE"]),

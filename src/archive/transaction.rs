@@ -68,7 +68,7 @@ const KEEP_VARIABLES: &str = "
     where id = $1 and closed_at is null and variables is distinct from $2";
 
 /// Written with the close, and again when anything came since; a row that says so already is left alone.
-const KEEP_STATISTICS: &str = "
+pub(super) const KEEP_STATISTICS: &str = "
     insert into conversation_stats as kept (
         conversation_id, incoming_count, outgoing_count, system_count, late_count, token_count, first_message_at,
         last_message_at, duration_ms, first_response_ms, rating_count, csat, nps

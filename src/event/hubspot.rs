@@ -84,3 +84,49 @@ pub(super) fn shape() -> Shape {
         .may("timestamp_ms", Form::id(32).says("The header X-HubSpot-Request-Timestamp."))
         .may("method", Form::label().says("The request's method; POST unless it is given."))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::domain::Sequence;
+    use crate::event::testing::{decode_body, sent_at};
+    use crate::event::{Kind, decode};
+
+    fn decoded(body: &str, attributes: &[(&str, &str)]) -> Result<Kind, Rejection> {
+        let attributes: BTreeMap<_, _> = attributes.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let raw = Raw { body, attributes: &attributes, sent_at: sent_at(), sequence: Sequence(7), group_id: "g" };
+        decode(&raw).map(|event| event.kind)
+    }
+
+    #[test]
+    fn a_gateway_hands_over_the_body_as_it_is_and_a_lambda_wraps_it() {
+        let body = " [{\"objectId\" : 512}]";
+        let signed = SignedBody {
+            method: "POST".into(),
+            body: body.into(),
+            signature: Some("c2ln".into()),
+            older_signature: None,
+            timestamp: Some("1795240800000".into()),
+        };
+        let attributes = [("event_type", NAME), (SIGNATURE_V3, "c2ln"), (TIMESTAMP, "1795240800000")];
+        assert_eq!(decoded(body, &attributes), Ok(Kind::HubSpotRaw(Box::new(signed.clone()))));
+        let data = json!({"body": body, "signature_v3": "c2ln", "timestamp_ms": 1_795_240_800_000_i64});
+        let wrapped = json!({"event_type": NAME, "data": data}).to_string();
+        assert_eq!(decoded(&wrapped, &[]), Ok(Kind::HubSpotRaw(Box::new(signed))));
+        assert!(decoded(body, &[]).is_err(), "a list that nothing names is no event");
+    }
+
+    #[test]
+    fn what_cannot_be_verified_is_rejected_at_once() {
+        for (data, field) in [
+            (json!({"signature_v3": "s"}), "body"),
+            (json!({"body": "[]"}), "signature_v3"),
+            (json!({"body": 7, "signature_v3": "s"}), "body"),
+        ] {
+            let rejection = decode_body(&json!({"event_type": NAME, "data": data}).to_string()).expect_err(field);
+            assert_eq!(rejection.field.as_deref(), Some(field));
+        }
+    }
+}

@@ -39,7 +39,10 @@ impl Place {
     }
 }
 
-/// Connects to `place`, within `patience`; without `egress`, as to an endpoint of the daemon's own settings.
+/// How long somebody may take to take a connection, whatever a request may take.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// Connects to `place`, within `patience` and ten seconds; without `egress`, as to an endpoint of the daemon's own settings.
 ///
 /// # Errors
 /// Nobody may connect there, or nobody is there.
@@ -52,7 +55,7 @@ pub async fn reach(place: &Place, egress: Option<&EgressConfig>, patience: Durat
         })?;
         TcpStream::connect(&addresses[..]).await.map(|_| ()).map_err(|_| NoAnswer::Unreachable)
     };
-    timeout(patience, connected).await.unwrap_or(Err(NoAnswer::Timeout))
+    timeout(patience.min(LONGEST), connected).await.unwrap_or(Err(NoAnswer::Timeout))
 }
 
 #[cfg(test)]

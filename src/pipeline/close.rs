@@ -149,7 +149,9 @@ impl Pipeline {
         now: Option<Head>,
         run: &[Arc<Message>],
     ) -> Result<(), Failure> {
-        let record = assigned.conversation.record();
+        // the latest that is known of it: a close that found nothing has kept nothing of what was said meanwhile
+        let same = now.as_ref().filter(|head| head.conversation.record().id == assigned.conversation.record().id);
+        let record = same.unwrap_or(assigned).conversation.record();
         let mut close = None;
         if let Some(head) = &now {
             match &head.conversation {

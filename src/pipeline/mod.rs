@@ -283,6 +283,7 @@ impl Pipeline {
                     let Some(head) = head.map(|head| *head).or(seen.head) else { continue };
                     let run = self.run(&head, &thread, works, &policy);
                     self.append(&works[0], &thread, &head, conversation, &run).await?;
+                    self.counters.projects.add(&event.thread.project, run.len());
                     return Ok(run.len());
                 }
                 Decision::Late(stretch) => {

@@ -13,6 +13,7 @@ use conversationd::{
 };
 use futures_util::{StreamExt, stream};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::net::TcpListener;
 use url::Url;
 
 use crate::{
@@ -53,6 +54,7 @@ struct Ground<'a> {
     schemas: Vec<String>,
     roles: Vec<String>,
     files: Vec<PathBuf>,
+    listeners: Vec<TcpListener>,
 }
 
 impl Ground<'_> {
@@ -163,6 +165,13 @@ impl Ground<'_> {
             ("CONVERSATIOND_SINKS_FILE", file.to_string_lossy().into_owned()),
             ("PLANTED_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
         ]
+    }
+
+    /// Somebody who takes connections and says nothing.
+    async fn silent(&self) -> (TcpListener, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = format!("http://{}", listener.local_addr().expect("an address"));
+        (listener, address)
     }
 
     async fn sql(&self, sql: &str) {
@@ -317,7 +326,14 @@ async fn settings_and_others(ground: &mut Ground<'_>) -> Vec<Planted> {
     let classifier = "kind = \"classifier\"\nurl = \"http://127.0.0.1:1/classify\"";
     let mut summary = set("CONVERSATIOND_SUMMARY_ENDPOINT", "http://127.0.0.1:1/v1");
     summary.extend(set("CONVERSATIOND_SUMMARY_MODEL", "m"));
+    let (silent, address) = ground.silent().await;
+    ground.listeners.push(silent);
     vec![
+        planted(
+            "an AWS that takes calls and never answers",
+            set("AWS_ENDPOINT_URL", &address),
+            &[("queue", FAULT), ("dead-letter queue", FAULT), ("table", FAULT), ("consuming", FAULT)],
+        ),
         planted("a healthy deployment", Vec::new(), &[]),
         planted("a misspelled setting", set("CONVERSATIOND_POLERS", "8"), &[("setting name", WARNING)]),
         Planted {
@@ -366,6 +382,7 @@ async fn each_planted_fault_is_told_by_its_own_finding_and_nothing_else_is() {
             schemas: Vec::new(),
             roles: Vec::new(),
             files: Vec::new(),
+            listeners: Vec::new(),
         };
         let mut all = queues(&mut ground).await;
         all.extend(tables(&mut ground).await);

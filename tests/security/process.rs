@@ -121,9 +121,20 @@ pub async fn letters(site: &Site) -> usize {
     got.attributes().and_then(|all| all.get(&name)?.parse().ok()).expect("a number")
 }
 
+async fn connection(site: &Site) -> PgConnection {
+    let mut connection = PgConnection::connect(&std::env::var("DATABASE_URL").unwrap()).await.expect("connect");
+    let path = format!("set search_path to {}", site.settings["CONVERSATIOND_DATABASE_SCHEMA"]);
+    sqlx::raw_sql(AssertSqlSafe(path)).execute(&mut connection).await.expect("search_path");
+    connection
+}
+
 /// Runs a script in the schema.
 pub async fn script(site: &Site, sql: &str) {
-    let mut connection = PgConnection::connect(&std::env::var("DATABASE_URL").unwrap()).await.expect("connect");
-    let path = format!("set search_path to {};", site.settings["CONVERSATIOND_DATABASE_SCHEMA"]);
-    sqlx::raw_sql(AssertSqlSafe(path + sql)).execute(&mut connection).await.expect("script");
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection(site).await).await.expect("script");
+}
+
+/// One number out of the schema.
+pub async fn number(site: &Site, sql: &str) -> i64 {
+    let sql = AssertSqlSafe(sql.to_owned());
+    sqlx::query_scalar(sql).fetch_one(&mut connection(site).await).await.expect("a number")
 }

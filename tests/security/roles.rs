@@ -1,7 +1,7 @@
-//! infra/archive/roles.sql: everything the daemon does, it does as a role that can delete nothing of the archive.
+//! infra/archive/roles.sql: everything the daemon does, it does as a role that can delete no conversation, message or rating.
 
 use conversationd::{
-    archive::{Options, PostgresArchive},
+    archive::{NEEDED, Options, PostgresArchive},
     outbox::Outbox,
 };
 use serde_json::json;
@@ -12,7 +12,7 @@ use crate::{
     bodies::{self, event},
     listener::{Listener, open},
     marks::NUMBER,
-    process::{Daemon, Files, script, send, until},
+    process::{Daemon, Files, number, script, send, until},
     site::{Site, on_a_site},
 };
 
@@ -48,6 +48,15 @@ impl Logins {
         url.to_string()
     }
 
+    /// What the doctor finds missing.
+    async fn lacking(&self, role: &str) -> Vec<String> {
+        let options = Options { max_connections: 1, schema: Some(self.schema.clone()), ..Options::default() };
+        let archive = PostgresArchive::new(&self.url(role), &options).expect("a URL");
+        let lacking = archive.lacking().await.expect("the catalogue");
+        archive.close().await;
+        lacking.into_iter().map(|lacking| format!("{} {}", lacking.privilege, lacking.table_name)).collect()
+    }
+
     /// The SQLSTATE that a role gets for a statement; `None` if it may.
     async fn refused(&self, role: &str, sql: &str) -> Option<String> {
         let mut connection = PgConnection::connect(&self.url(role)).await.expect("connect");
@@ -67,7 +76,7 @@ impl Logins {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_daemon_does_all_it_does_as_a_role_that_deletes_nothing_and_makes_no_table() {
+async fn the_daemon_does_all_it_does_as_a_role_that_deletes_no_conversation_and_makes_no_table() {
     on_a_site(async |site| {
         let logins = Logins::new(&site).await;
         let listener = Listener::serve(|_| Some((204, String::new()))).await;
@@ -115,6 +124,15 @@ async fn the_daemon_does_all_it_does_as_a_role_that_deletes_nothing_and_makes_no
         outbox.close().await;
         archive.close().await;
 
+        // the doctor asks for the same rights as the roles give, and for no others
+        const MAY: &str = "select count(*) from pg_tables t, unnest(array['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) r
+            where t.schemaname = current_schema() and has_table_privilege(ROLE, format('%I', t.tablename), r)";
+        let needed = NEEDED.iter().flat_map(|(_, rights)| rights.iter()).filter(|right| **right != "SELECT").count();
+        let may = number(&site, &MAY.replace("ROLE", &format!("'{}'", logins.role("daemon")))).await;
+        assert_eq!(usize::try_from(may), Ok(needed), "rights of infra/archive/roles.sql, and of NEEDED");
+        assert!(logins.lacking("daemon").await.is_empty(), "{:?}", logins.lacking("daemon").await);
+        assert!(!logins.lacking("reader").await.is_empty());
+
         const DENIED: Option<&str> = Some("42501");
         for (role, sql, code) in [
             ("daemon", "delete from message", DENIED),
@@ -122,6 +140,7 @@ async fn the_daemon_does_all_it_does_as_a_role_that_deletes_nothing_and_makes_no
             ("daemon", "delete from rating", DENIED),
             ("daemon", "delete from legal_hold", DENIED),
             ("daemon", "update message set text = ''", DENIED),
+            ("daemon", "update rating set comment = ''", DENIED),
             ("daemon", "update erasure set done_at = null", DENIED),
             ("daemon", "insert into legal_hold (project, reason) values ('p', 'r')", DENIED),
             ("daemon", "truncate message", DENIED),

@@ -84,3 +84,74 @@ fn journal(fields: &mut Fields<'_>, egress: &EgressConfig) -> Option<JournalConf
     }
     Some(JournalConfig { client_id: client_id?, base: base?, version, properties })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::SinksConfig;
+
+    fn parse(text: &str) -> (SinksConfig, Vec<String>) {
+        SinksConfig::parse(text, &|name| (name == "KEY").then(|| "hunter2".to_owned()))
+    }
+
+    const WHOLE: &str = "[[portal]]\nid = 1\nclient_secret = 'env:KEY'\nwebhook_url = 'https://b.example/h'\n";
+
+    #[test]
+    fn what_is_not_said_of_a_portal_is_as_documented() {
+        let (sinks, faults) = parse(&format!("{WHOLE}[portal.journal]\nclient_id = 'app'\n"));
+        assert_eq!(faults, [""; 0]);
+        let portal = &sinks.portals[0];
+        assert_eq!((portal.id.as_str(), portal.allow_v1, &portal.projects), ("1", false, &None));
+        let journal = portal.journal.as_ref().expect("a journal");
+        assert_eq!((journal.base.as_str(), journal.version.as_str()), ("https://api.hubapi.com/", "2026-03"));
+        assert!(journal.properties.iter().any(|property| property == "lifecyclestage"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_portal_is_told_and_no_value_repeated() {
+        for (text, fault) in [
+            ("[[portal]]\nclient_secret = 'env:KEY'\nwebhook_url = 'https://b.example'\n", "id is missing"),
+            (
+                "[[portal]]\nid = 1\nclient_secret = 'hunter2'\nwebhook_url = 'https://b.example'\n",
+                "client_secret must say",
+            ),
+            ("[[portal]]\nid = 1\nclient_secret = 'env:KEY'\n", "webhook_url is missing, or a journal"),
+            ("[[portal]]\nid = 1\nclient_secret = 'env:KEY'\nwebhook_url = 'hunter2'\n", "webhook_url must be a URL"),
+            (&format!("{WHOLE}[portal.journal]\n"), "journal.client_id is missing"),
+            (
+                &format!("{WHOLE}[portal.journal]\nclient_id = 'a'\nproperties = ['hunter2!']\n"),
+                "journal.properties must",
+            ),
+            (
+                &format!("{WHOLE}[portal.journal]\nclient_id = 'a'\nbase_url = 'http://hunter2'\n"),
+                "journal.base_url must",
+            ),
+            (&format!("{WHOLE}projects = ['p']\n{WHOLE}projects = ['q']\n"), "id is the number of another"),
+            (&format!("{WHOLE}{}", WHOLE.replace("id = 1", "id = 2")), "projects is missing"),
+        ] {
+            let shown = parse(text).1.join("\n");
+            assert!(shown.contains(fault) && !shown.contains("hunter2"), "{text}: {shown}");
+        }
+    }
+
+    #[test]
+    fn four_ages_of_open_conversations_may_be_asked_for() {
+        let sink =
+            |name: &str, more: &str| format!("[[sink]]\nname = '{name}'\nkind = 'alert'\nurl = 'env:KEY'\n{more}\n");
+        let ages = |hours: &[u64]| {
+            let sinks: Vec<String> = hours
+                .iter()
+                .enumerate()
+                .map(|(n, hours)| sink(&format!("s{n}"), &format!("open_hours = {hours}")))
+                .collect();
+            parse(&sinks.concat())
+        };
+        let (sinks, faults) = ages(&[4, 8, 4]);
+        assert_eq!(faults, [""; 0]);
+        let hours = |hours: u64| Some(std::time::Duration::from_secs(3600 * hours));
+        assert_eq!(sinks.told_at(), [hours(4), hours(8), None, None]);
+        assert!(ages(&[1, 2, 3, 4, 5]).1[0].contains("4 ages at most"));
+        let (openings, _) = parse(&sink("o", "events = ['conversation.opened']"));
+        assert_eq!(openings.told_at()[0], Some(std::time::Duration::ZERO));
+        assert_eq!(parse(&sink("o", "")).0.told_at(), [None; 4], "nobody asks unless they say so");
+    }
+}

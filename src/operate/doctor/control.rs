@@ -2,27 +2,38 @@
 
 use super::Finding;
 use crate::{
-    config::TableConfig,
-    hot::{Controls, DynamoStore, HotError, HotStore},
-    operate::{clients, pause::described},
+    config::HotConfig,
+    hot::{Controls, HotError},
+    operate::{hot, pause::described},
 };
 
 const PAUSED: &str = "consuming";
 const PARKED: &str = "parked groups";
 
-/// Looks at both; says nothing of a table that is not there, for the check of the table does.
+/// Looks at both; says nothing of tables that are not there, for their own checks do.
 pub(super) async fn check(get: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> {
-    let Ok(table) = TableConfig::read(get) else { return Vec::new() };
-    let dynamodb = clients(None, table.region.clone()).await.dynamodb;
-    match DynamoStore::new(dynamodb, table.name, std::time::Duration::MAX).controls().await {
+    let Ok(config) = HotConfig::read(get) else { return Vec::new() };
+    let Ok(store) = hot(&config).await else { return Vec::new() };
+    match store.controls().await {
         Ok(controls) => findings(&controls),
-        Err(HotError::Unavailable(code)) if code.contains("ResourceNotFound") => Vec::new(),
+        Err(HotError::Unavailable(code)) if is_missing(&code) => Vec::new(),
         Err(failure) => {
             let found = format!("what the replicas are told cannot be read: {failure}");
             let why = "a replica that cannot read it consumes nothing";
-            vec![Finding::fault(PAUSED, found, why, "give the role the right to dynamodb:Query on the table")]
+            let advice = match config {
+                HotConfig::DynamoDb(_) => "give the role the right to dynamodb:Query on the table",
+                HotConfig::Postgres { .. } => {
+                    "conversationd migrate, and give the role its rights: migrations/README.md"
+                }
+            };
+            vec![Finding::fault(PAUSED, found, why, advice)]
         }
     }
+}
+
+/// Whether there is no table, or no migration was applied: other checks say so.
+fn is_missing(code: &str) -> bool {
+    code.contains("ResourceNotFound") || code.contains("SQLSTATE 42P01")
 }
 
 fn findings(controls: &Controls) -> Vec<Finding> {

@@ -7,13 +7,14 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, PutRequest, WriteRequest};
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use futures_util::future::join_all;
 
 use super::{
     Finding, Role,
     finding::{code, is_absent, is_refusal},
 };
 use crate::{
-    config::{QueueConfig, TableConfig},
+    config::{HotConfig, QueueConfig},
     hot::DUE_INDEX,
     operate::{clients, definition::Definition},
 };
@@ -82,10 +83,12 @@ pub(super) async fn of_queues(get: &dyn Fn(&str) -> Option<String>, role: Role) 
     let of = async |place: Place, queue: Option<QueueConfig>| {
         let queue = queue?;
         let sqs = clients(queue.region.clone(), None).await.sqs.control;
-        let mut tried = Vec::new();
-        for action in actions(role, place.resource) {
-            tried.extend(try_queue(&sqs, &queue.url, &action).await.map(|outcome| (action, outcome)));
-        }
+        let (sqs, url) = (&sqs, queue.url.as_str());
+        let tried = actions(role, place.resource).into_iter().map(async |action| {
+            let outcome = try_queue(sqs, url, &action).await?;
+            Some((action, outcome))
+        });
+        let tried: Vec<_> = join_all(tried).await.into_iter().flatten().collect();
         finding(&place, &tried)
     };
     let (queue, dead_letter) = (QueueConfig::read(get).ok(), QueueConfig::read_dead_letter(get).ok());
@@ -94,15 +97,19 @@ pub(super) async fn of_queues(get: &dyn Fn(&str) -> Option<String>, role: Role) 
 }
 
 async fn of_table(get: &dyn Fn(&str) -> Option<String>, role: Role) -> Vec<Finding> {
-    let Ok(table) = TableConfig::read(get) else { return Vec::new() };
+    let Ok(HotConfig::DynamoDb(table)) = HotConfig::read(get) else { return Vec::new() };
     let dynamodb = clients(None, table.region.clone()).await.dynamodb;
-    let (mut of_table, mut of_index) = (Vec::new(), Vec::new());
-    for action in actions(role, TABLE.resource) {
-        of_table.extend(try_table(&dynamodb, &table.name, &action).await.map(|outcome| (action, outcome)));
-    }
-    if actions(role, INDEX.resource).iter().any(|action| action == QUERY) {
-        of_index.push((QUERY.to_owned(), try_index(&dynamodb, &table.name).await));
-    }
+    let (dynamodb, name) = (&dynamodb, table.name.as_str());
+    let of_table = join_all(actions(role, TABLE.resource).into_iter().map(async |action| {
+        let outcome = try_table(dynamodb, name, &action).await?;
+        Some((action, outcome))
+    }));
+    let of_index = async {
+        let may = actions(role, INDEX.resource).iter().any(|action| action == QUERY);
+        if may { vec![(QUERY.to_owned(), try_index(dynamodb, name).await)] } else { Vec::new() }
+    };
+    let (of_table, of_index) = tokio::join!(of_table, of_index);
+    let of_table: Vec<_> = of_table.into_iter().flatten().collect();
     finding(&TABLE, &of_table).into_iter().chain(finding(&INDEX, &of_index)).collect()
 }
 

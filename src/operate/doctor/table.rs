@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{
 
 use super::{Finding, finding::code};
 use crate::{
-    config::TableConfig,
+    config::HotConfig,
     operate::{
         clients,
         definition::{Definition, IndexShape, KeyShape, TableShape},
@@ -28,7 +28,13 @@ const MAKE_ANEW: &str =
 
 /// Looks at all of it.
 pub(super) async fn check(get: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> {
-    let Ok(table) = TableConfig::read(get) else { return vec![Finding::not_looked_at(REACHABLE)] };
+    let table = match HotConfig::read(get) {
+        Ok(HotConfig::DynamoDb(table)) => table,
+        Ok(HotConfig::Postgres { .. }) => {
+            return vec![Finding::ok(REACHABLE, "none: the archive's database is the hot store")];
+        }
+        Err(_) => return vec![Finding::not_looked_at(REACHABLE)],
+    };
     let dynamodb = clients(None, table.region.clone()).await.dynamodb;
     let shape = Definition::with_prefix(&table.name).and_then(|definition| definition.table());
     let described = dynamodb.describe_table().table_name(&table.name).send();
