@@ -181,7 +181,7 @@ impl Publisher {
         let mut idle: BTreeMap<String, Thread> = all.map(|thread| (thread.contact.clone(), thread)).collect();
         let mut sending: JoinSet<anyhow::Result<Vec<Thread>>> = JoinSet::new();
         let (mut ticks, mut looked, mut deep, mut sent) = (interval(TICK), Instant::now(), false, 0);
-        let each = (f64::from(self.rate.events) * TICK.as_secs_f64()).ceil().max(1.0) as usize;
+        let mut due = 0.0;
         while !stop.is_cancelled() {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -192,7 +192,9 @@ impl Publisher {
                         deep = found::depth(&self.site).await.map_or(deep, |depth| depth > DEEPEST);
                     }
                     if !deep {
-                        let chosen = choose(&mut idle, each, &mut rng);
+                        due += f64::from(self.rate.events) * TICK.as_secs_f64();
+                        let chosen = choose(&mut idle, due as usize, &mut rng);
+                        due = due.fract();
                         sent += chosen.len() as u64;
                         self.spawn(chosen, false, &mut sending);
                     }

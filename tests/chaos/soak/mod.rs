@@ -65,7 +65,7 @@ pub struct Arguments {
 
 /// Soaks. Returns whether nothing was lost, doubled or reordered.
 pub async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
-    let folder = root().join("target/chaos/soak");
+    let (folder, machine) = (root().join("target/chaos/soak"), Machine::now(&database_url()?).await);
     let (capacity, rate) = match arguments.rate {
         Some(rate) => (None, rate),
         None => {
@@ -91,7 +91,6 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         history.add(Entry::Ended { daemon: daemon.name.clone(), code, millis: u64::try_from(took.as_millis())? });
     }
     let violations = judge(&history.lines(), &found::read(&site).await?);
-    let machine = Machine::now(&database_url()?).await;
     let command = format!("make soak MINUTES={} SEED={}", arguments.minutes, arguments.seed);
     let soaked = Soaked { machine, command, capacity, rate, events, samples, ends, rested, violations };
     std::fs::write(&arguments.report, soaked.document())
