@@ -319,7 +319,12 @@ async fn the_whole_way_from_the_close_to_the_amendment_that_others_hear_of() {
         };
         let sinks = egress
             + &entry("classifier", "classifier", endpoint.port, "projects = ['p']")
-            + &entry("hook", "crm", hook.port, "events = ['conversation.*']\norder = 'conversation'");
+            + &entry(
+                "hook",
+                "crm",
+                hook.port,
+                "events = ['conversation.closed', 'conversation.updated']\norder = 'conversation'",
+            );
         with_the_daemon(&site, sinks, async || {
             until(&site, "the sinks are known", "select count(*) from outbox_sink", 2).await;
             let events = talk("p", 1, json!({})) + &talk("p", 2, json!({})) + &talk("p", 3, json!({"resolution": 2}));
