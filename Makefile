@@ -30,9 +30,10 @@ simulate: ## the whole daemon on model edges: SEEDS=n seeds from FIRST=n on, or 
 		--config 'profile.dev.package.conversationd.opt-level=2' --test simulation no_seed -- --nocapture \
 		| grep -vE '^(running |test |\.?$$)'
 
-# A build of its own, as optimised as a release; needs no stack.
-bench: ## what taking a message in costs, beside the least it could: MESSAGES=n a run, ROUNDS=n
-	@MESSAGES=$(MESSAGES) ROUNDS=$(ROUNDS) cargo bench --quiet --locked --bench ingest
+# A build of its own, as optimised as a release. Only closes need the stack.
+bench: ## what taking a message in costs, beside the least it could; answers and closes: MESSAGES=n a run, ROUNDS=n, QUICK=1
+	@if [ -z "$(QUICK)" ]; then $(stack) up; $(with_env) fi; \
+		MESSAGES=$(MESSAGES) ROUNDS=$(ROUNDS) QUICK=$(QUICK) cargo bench --quiet --locked --bench ingest
 
 check: ## format, lints, infrastructure: everything that needs no stack
 	@cargo fmt --check

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
     operation::query::builders::QueryFluentBuilder,
-    types::{AttributeValue, KeysAndAttributes, PutRequest, ReturnValue, WriteRequest},
+    types::{KeysAndAttributes, PutRequest, ReturnValue, WriteRequest},
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -19,12 +19,16 @@ use super::{
     Walked,
     dead_letters::{SETTLED, SETTLED_AT, day_key, of_dead_letter, row_key, to_dead_letter},
     item::{
-        self, ATTEMPTS, Assembly, DUE_AT, DUE_INDEX, DUE_SHARD, EXPIRES_AT, Item, PK, RECEIVED_AT, SK, VERSION, number,
-        text,
+        self, ATTEMPTS, Assembly, Attributes, DUE_AT, DUE_INDEX, DUE_SHARD, EXPIRES_AT, Item, PK, RECEIVED_AT, SK,
+        VERSION, number, text,
     },
     rows::{RANK, of_row, rank, to_row},
+    wired::Readings,
 };
-use crate::domain::{ConversationId, Head, Message, ThreadKey};
+use crate::{
+    domain::{ConversationId, Head, Message, Spot, ThreadKey},
+    wire::Wire,
+};
 
 /// Messages asked for per page: about half of DynamoDB's 1 MB page at a typical size, and what the archive inserts at once.
 const PAGE_MESSAGES: i32 = 1000;
@@ -38,12 +42,20 @@ pub struct DynamoStore {
     pub(super) client: Client,
     pub(super) table: String,
     ttl: TimeDelta,
+    pub(super) wire: Option<Wire>,
+    pub(super) readings: Readings,
 }
 
 impl DynamoStore {
     /// A store in `table`, whose messages and closed heads expire after `ttl`.
     pub fn new(client: Client, table: String, ttl: Duration) -> Self {
-        Self { client, table, ttl: TimeDelta::from_std(ttl).unwrap_or(TimeDelta::MAX) }
+        let ttl = TimeDelta::from_std(ttl).unwrap_or(TimeDelta::MAX);
+        Self { client, table, ttl, wire: None, readings: Readings::default() }
+    }
+
+    /// The same, with a shorter way for what every message needs.
+    pub fn by(self, wire: Wire) -> Self {
+        Self { wire: Some(wire), ..self }
     }
 
     /// What a batch left undone is tried again, as AWS asks, with growing pauses; what remains then is the caller's to retry.
@@ -62,10 +74,13 @@ impl DynamoStore {
             .expression_attribute_values(":messages", text(item::messages_of(conversation)))
     }
 
-    async fn write_items(&self, items: &[Item]) -> Result<(), HotError> {
+    async fn write_items(&self, items: Vec<Attributes<'_>>) -> Result<(), HotError> {
+        if self.write_by_wire(&items).await {
+            return Ok(());
+        }
         let mut requests = Vec::with_capacity(items.len());
         for item in items {
-            let put = PutRequest::builder().set_item(Some(item.clone())).build().map_err(|_| incomplete())?;
+            let put = PutRequest::builder().set_item(Some(item::to_item(item))).build().map_err(|_| incomplete())?;
             requests.push(WriteRequest::builder().put_request(put).build());
         }
         let mut pauses = Self::pauses();
@@ -87,6 +102,9 @@ impl DynamoStore {
 #[async_trait]
 impl HotStore for DynamoStore {
     async fn heads(&self, threads: Vec<ThreadKey>) -> Vec<Result<Option<Head>, HotError>> {
+        if let Some(heads) = self.heads_by_wire(&threads).await {
+            return heads;
+        }
         let mut found: HashMap<String, Item> = HashMap::with_capacity(threads.len());
         let mut keys: Vec<Item> = threads.iter().map(item::head_key).collect();
         let mut pauses = Self::pauses();
@@ -119,7 +137,10 @@ impl HotStore for DynamoStore {
 
     async fn write_head(&self, thread: &ThreadKey, head: &Head) -> Result<bool, HotError> {
         let item = item::of_head(thread, head, self.ttl)?;
-        let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
+        if let Some(written) = self.write_head_by_wire(&item, head.version).await {
+            return Ok(written);
+        }
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item::to_item(item)));
         let put = if head.version == 1 {
             put.condition_expression("attribute_not_exists(#pk)").expression_attribute_names("#pk", PK)
         } else {
@@ -137,28 +158,27 @@ impl HotStore for DynamoStore {
     async fn put_messages(&self, puts: Vec<Put>) -> Vec<Result<(), HotError>> {
         let mut results = vec![Ok(()); puts.len()];
         // one batch must not name a key twice: the same delivery may come round again while its first turn still runs
-        let mut items: HashMap<(String, String), (usize, Item)> = HashMap::with_capacity(puts.len());
-        for (place, put) in puts.iter().enumerate() {
+        let mut firsts: HashMap<(&ThreadKey, ConversationId, Spot), usize> = HashMap::with_capacity(puts.len());
+        let same: Vec<usize> = puts
+            .iter()
+            .enumerate()
+            .map(|(place, put)| *firsts.entry((&put.thread, put.conversation, put.message.spot())).or_insert(place))
+            .collect();
+        let mut items = Vec::with_capacity(puts.len());
+        for (place, put) in puts.iter().enumerate().filter(|(place, _)| same[*place] == *place) {
             match item::of_message(put, self.ttl) {
-                Ok(parts) => items.extend(parts.into_iter().map(|part| (key(&part), (place, part)))),
+                Ok(parts) => items.extend(parts.into_iter().map(|part| (place, part))),
                 Err(failure) => results[place] = Err(failure),
             }
         }
-        let items: Vec<(usize, Item)> = items.into_values().collect();
-        for batch in items.chunks(BATCH_WRITE_ITEMS) {
-            let batch_items: Vec<Item> = batch.iter().map(|(_, item)| item.clone()).collect();
-            if let Err(failure) = self.write_items(&batch_items).await {
-                for (place, put) in puts.iter().enumerate() {
-                    let touched = batch.iter().any(|(other, _)| {
-                        *other == place || (puts[*other].thread == put.thread && puts[*other].message == put.message)
-                    });
-                    if touched {
-                        results[place] = Err(failure.clone());
-                    }
-                }
+        while !items.is_empty() {
+            let batch = items.drain(..items.len().min(BATCH_WRITE_ITEMS));
+            let (places, batch): (Vec<usize>, Vec<Attributes<'_>>) = batch.unzip();
+            if let Err(failure) = self.write_items(batch).await {
+                places.into_iter().for_each(|place| results[place] = Err(failure.clone()));
             }
         }
-        results
+        same.iter().map(|first| results[*first].clone()).collect()
     }
 
     async fn page(
@@ -386,14 +406,6 @@ impl HotStore for DynamoStore {
     async fn control(&self, control: &Control, at: DateTime<Utc>) -> Result<bool, HotError> {
         self.write_control(control, at).await
     }
-}
-
-fn key(item: &Item) -> (String, String) {
-    let part = |name| match item.get(name) {
-        Some(AttributeValue::S(value)) => value.clone(),
-        _ => String::new(),
-    };
-    (part(PK), part(SK))
 }
 
 fn incomplete() -> HotError {

@@ -11,6 +11,7 @@ mod known;
 mod rows;
 mod sweep;
 mod walk;
+mod wired;
 
 use std::{
     collections::HashMap,

@@ -7,6 +7,7 @@ mod fifo_id;
 mod leases;
 mod replies;
 mod sqs;
+mod wired;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -134,7 +134,7 @@ impl House {
         self.runtime.block_on(async {
             let leases = &self.pipeline.leases;
             leases.take(delivery.receipt.clone(), leases.ask(Duration::ZERO));
-            let settled = self.pipeline.turn(&[Work::from(delivery.clone())]).await;
+            let settled = self.pipeline.turn(&[self.pipeline.read(delivery.clone())]).await;
             assert_eq!(settled.expect("no fault"), 1);
         });
     }
