@@ -13,7 +13,7 @@ use conversationd::{
     domain::{Conversation, ConversationId, EventId, Sequence},
     event::{self, Due},
     hot::Hot,
-    pipeline::{Pipeline, Work},
+    pipeline::Pipeline,
     queue::{Delivery, Inbox, Leases},
 };
 use tokio::runtime::Runtime;
