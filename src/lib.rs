@@ -12,7 +12,6 @@ pub mod breaker;
 pub mod clock;
 pub mod coalesce;
 pub mod counters;
-pub mod wire;
 
 pub mod domain;
 pub mod queue;

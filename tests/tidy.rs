@@ -11,19 +11,18 @@ use std::{
 const LINES: usize = 500;
 
 /// What each room may import; a room that is not here does not exist.
-const MAY_IMPORT: [(&str, &[&str]); 27] = [
+const MAY_IMPORT: [(&str, &[&str]); 26] = [
     ("domain", &[]),
     ("clock", &[]),
     ("breaker", &[]),
     ("counters", &[]),
     ("alert", &["counters"]),
     ("coalesce", &[]),
-    ("wire", &["clock"]),
-    ("queue", &["clock", "coalesce", "domain", "wire"]),
+    ("queue", &["clock", "coalesce", "domain"]),
     ("context", &["domain"]),
     ("event", &["domain"]),
     ("handler", &["domain", "event"]),
-    ("hot", &["coalesce", "domain", "wire"]),
+    ("hot", &["coalesce", "domain"]),
     ("archive", &["breaker", "domain", "outbox"]),
     ("outbox", &["domain"]),
     ("sink", &["clock", "config", "domain"]),
@@ -56,7 +55,6 @@ const MAY_IMPORT: [(&str, &[&str]); 27] = [
             "sink",
             "telemetry",
             "timer",
-            "wire",
         ],
     ),
     (
@@ -223,7 +221,7 @@ fn only_their_rooms_speak_to_the_stores() {
     for file in files("src") {
         let (room, text) = (room(&file), fs::read_to_string(&file).expect("readable"));
         for (word, rooms) in [
-            ("aws_sdk_sqs", "queue wire sink app operate"),
+            ("aws_sdk_sqs", "queue sink app operate"),
             ("aws_sdk_dynamodb", "hot app operate"),
             ("sqlx::", "archive outbox"),
         ] {

@@ -9,7 +9,7 @@ use aws_smithy_http_client::{
     tls::{Provider, rustls_provider::CryptoMode},
 };
 
-use crate::{clock::SystemClock, counters::Counters, queue::SqsClients, wire::Wire};
+use crate::{counters::Counters, queue::SqsClients};
 
 /// A quick call that takes longer than this is tried again.
 const ATTEMPT: Duration = Duration::from_secs(3);
@@ -36,25 +36,16 @@ pub struct Clients {
     pub sqs: SqsClients,
     /// For the table.
     pub dynamodb: aws_sdk_dynamodb::Client,
-    /// The same without the SDK's layers, for what every message needs of it.
-    pub dynamodb_wire: Wire,
 }
 
 impl Clients {
     /// Builds clients whose long polls wait for `wait`, and which count their calls.
     pub async fn build(endpoints: &Endpoints, wait: Duration, counters: &Arc<Counters>) -> Self {
         let shared = shared().await;
-        let wire = |prefix, add: fn(&Counters)| {
-            let counters = counters.clone();
-            Wire::new(prefix, Arc::new(SystemClock), move || add(&counters))
-        };
-        let sqs_wire = wire("AmazonSQS.", |counters| counters.sqs_calls.add(1));
-        let dynamodb_wire = wire("DynamoDB_20120810.", |counters| counters.dynamodb_calls.add(1));
         let sqs = |timeouts, retries| {
             let config = aws_sdk_sqs::config::Builder::from(&shared)
                 .timeout_config(timeouts)
                 .retry_config(retries)
-                .interceptor(sqs_wire.clone())
                 .interceptor(Count { counters: counters.clone(), add: |counters| counters.sqs_calls.add(1) });
             aws_sdk_sqs::Client::from_conf(with_region(config, &endpoints.queue_region).build())
         };
@@ -65,16 +56,13 @@ impl Clients {
         let dynamodb = aws_sdk_dynamodb::config::Builder::from(&shared)
             .timeout_config(quick())
             .retry_config(RetryConfig::standard().with_max_attempts(3))
-            .interceptor(dynamodb_wire.clone())
             .interceptor(Count { counters: counters.clone(), add: |counters| counters.dynamodb_calls.add(1) });
         let poll = TimeoutConfig::builder().operation_attempt_timeout(wait + AFTER_WAIT).build();
         Self {
             sqs: SqsClients {
                 poll: sqs(poll, RetryConfig::disabled()),
                 control: sqs(quick(), RetryConfig::standard().with_max_attempts(3)),
-                wire: sqs_wire,
             },
-            dynamodb_wire,
             dynamodb: aws_sdk_dynamodb::Client::from_conf(with_region_dynamodb(dynamodb).build()),
         }
     }

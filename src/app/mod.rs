@@ -70,8 +70,7 @@ impl App {
             config.dead_letter_url.clone(),
             config.visibility,
         );
-        let store = DynamoStore::new(clients.dynamodb.clone(), config.table.clone(), config.hot_ttl);
-        let store = Arc::new(store.by(clients.dynamodb_wire.clone()));
+        let store = Arc::new(DynamoStore::new(clients.dynamodb.clone(), config.table.clone(), config.hot_ttl));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let queue = Arc::new(queue);
         let inbox = Arc::new(Inbox::over(queue.clone(), config.delete_linger));

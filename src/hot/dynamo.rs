@@ -19,16 +19,12 @@ use super::{
     Walked,
     dead_letters::{SETTLED, SETTLED_AT, day_key, of_dead_letter, row_key, to_dead_letter},
     item::{
-        self, ATTEMPTS, Assembly, Attributes, DUE_AT, DUE_INDEX, DUE_SHARD, EXPIRES_AT, Item, PK, RECEIVED_AT, SK,
-        VERSION, number, text,
+        self, ATTEMPTS, Assembly, DUE_AT, DUE_INDEX, DUE_SHARD, EXPIRES_AT, Item, PK, RECEIVED_AT, SK, VERSION, number,
+        text,
     },
     rows::{RANK, of_row, rank, to_row},
-    wired::Readings,
 };
-use crate::{
-    domain::{ConversationId, Head, Message, Spot, ThreadKey},
-    wire::Wire,
-};
+use crate::domain::{ConversationId, Head, Message, Spot, ThreadKey};
 
 /// Messages asked for per page: about half of DynamoDB's 1 MB page at a typical size, and what the archive inserts at once.
 const PAGE_MESSAGES: i32 = 1000;
@@ -42,20 +38,12 @@ pub struct DynamoStore {
     pub(super) client: Client,
     pub(super) table: String,
     ttl: TimeDelta,
-    pub(super) wire: Option<Wire>,
-    pub(super) readings: Readings,
 }
 
 impl DynamoStore {
     /// A store in `table`, whose messages and closed heads expire after `ttl`.
     pub fn new(client: Client, table: String, ttl: Duration) -> Self {
-        let ttl = TimeDelta::from_std(ttl).unwrap_or(TimeDelta::MAX);
-        Self { client, table, ttl, wire: None, readings: Readings::default() }
-    }
-
-    /// The same, with a shorter way for what every message needs.
-    pub fn by(self, wire: Wire) -> Self {
-        Self { wire: Some(wire), ..self }
+        Self { client, table, ttl: TimeDelta::from_std(ttl).unwrap_or(TimeDelta::MAX) }
     }
 
     /// What a batch left undone is tried again, as AWS asks, with growing pauses; what remains then is the caller's to retry.
@@ -74,13 +62,10 @@ impl DynamoStore {
             .expression_attribute_values(":messages", text(item::messages_of(conversation)))
     }
 
-    async fn write_items(&self, items: Vec<Attributes<'_>>) -> Result<(), HotError> {
-        if self.write_by_wire(&items).await {
-            return Ok(());
-        }
+    async fn write_items(&self, items: Vec<Item>) -> Result<(), HotError> {
         let mut requests = Vec::with_capacity(items.len());
         for item in items {
-            let put = PutRequest::builder().set_item(Some(item::to_item(item))).build().map_err(|_| incomplete())?;
+            let put = PutRequest::builder().set_item(Some(item)).build().map_err(|_| incomplete())?;
             requests.push(WriteRequest::builder().put_request(put).build());
         }
         let mut pauses = Self::pauses();
@@ -102,9 +87,6 @@ impl DynamoStore {
 #[async_trait]
 impl HotStore for DynamoStore {
     async fn heads(&self, threads: Vec<ThreadKey>) -> Vec<Result<Option<Head>, HotError>> {
-        if let Some(heads) = self.heads_by_wire(&threads).await {
-            return heads;
-        }
         let mut found: HashMap<String, Item> = HashMap::with_capacity(threads.len());
         let mut keys: Vec<Item> = threads.iter().map(item::head_key).collect();
         let mut pauses = Self::pauses();
@@ -137,10 +119,7 @@ impl HotStore for DynamoStore {
 
     async fn write_head(&self, thread: &ThreadKey, head: &Head) -> Result<bool, HotError> {
         let item = item::of_head(thread, head, self.ttl)?;
-        if let Some(written) = self.write_head_by_wire(&item, head.version).await {
-            return Ok(written);
-        }
-        let put = self.client.put_item().table_name(&self.table).set_item(Some(item::to_item(item)));
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
         let put = if head.version == 1 {
             put.condition_expression("attribute_not_exists(#pk)").expression_attribute_names("#pk", PK)
         } else {
@@ -173,7 +152,7 @@ impl HotStore for DynamoStore {
         }
         while !items.is_empty() {
             let batch = items.drain(..items.len().min(BATCH_WRITE_ITEMS));
-            let (places, batch): (Vec<usize>, Vec<Attributes<'_>>) = batch.unzip();
+            let (places, batch): (Vec<usize>, Vec<Item>) = batch.unzip();
             if let Err(failure) = self.write_items(batch).await {
                 places.into_iter().for_each(|place| results[place] = Err(failure.clone()));
             }

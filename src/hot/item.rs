@@ -1,6 +1,6 @@
 //! Item ↔ domain: the attribute names, the keys, and how a large message is cut into items.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -18,31 +18,6 @@ pub const DUE_SHARDS: u8 = 8;
 const PART_BYTES: usize = 380_000;
 
 pub(super) type Item = HashMap<String, AttributeValue>;
-
-/// An item as it is written: a handful of attributes.
-pub(super) type Attributes<'a> = Vec<(&'static str, Attribute<'a>)>;
-
-/// The value of one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Attribute<'a> {
-    Text(Cow<'a, str>),
-    Number(i64),
-}
-
-impl<'a> Attribute<'a> {
-    fn text(value: impl Into<Cow<'a, str>>) -> Self {
-        Self::Text(value.into())
-    }
-}
-
-/// The same for the SDK.
-pub(super) fn to_item(attributes: Attributes<'_>) -> Item {
-    let value = |attribute| match attribute {
-        Attribute::Text(value) => text(value),
-        Attribute::Number(value) => number(value),
-    };
-    attributes.into_iter().map(|(name, attribute)| (name.to_owned(), value(attribute))).collect()
-}
 
 pub(super) const PK: &str = "pk";
 pub(super) const SK: &str = "sk";
@@ -113,58 +88,45 @@ pub(super) fn sequence(item: &Item) -> Result<u128, HotError> {
 }
 
 /// The item of a head. A closed head expires with the messages it closed over; another never does.
-pub(super) fn of_head<'a>(thread: &'a ThreadKey, head: &'a Head, ttl: TimeDelta) -> Result<Attributes<'a>, HotError> {
+pub(super) fn of_head(thread: &ThreadKey, head: &Head, ttl: TimeDelta) -> Result<Item, HotError> {
     let body = serde_json::to_string(head).map_err(|_| HotError::Unreadable("head"))?;
-    let mut item = vec![
-        (PK, Attribute::text(thread.as_str())),
-        (SK, Attribute::text(HEAD)),
-        (VERSION, Attribute::Number(i64::try_from(head.version).unwrap_or(i64::MAX))),
-        (BODY, Attribute::text(body)),
-        (CONVERSATION_ID, Attribute::text(head.conversation.record().id.to_string())),
-        (GROUP_ID, Attribute::text(&head.group_id)),
-    ];
+    let mut item = head_key(thread);
+    item.insert(VERSION.into(), number(head.version));
+    item.insert(BODY.into(), text(body));
+    item.insert(CONVERSATION_ID.into(), text(head.conversation.record().id.to_string()));
+    item.insert(GROUP_ID.into(), text(&head.group_id));
     if let Some(due_at) = head.conversation.due() {
-        item.push((DUE_SHARD, Attribute::text(shard(thread).to_string())));
-        item.push((DUE_AT, Attribute::Number(due_at.timestamp_millis())));
+        item.insert(DUE_SHARD.into(), text(shard(thread).to_string()));
+        item.insert(DUE_AT.into(), number(due_at.timestamp_millis()));
     }
     if let crate::domain::Conversation::Closed(closed) = &head.conversation {
-        item.push((EXPIRES_AT, Attribute::Number((closed.close.at + ttl).timestamp())));
+        item.insert(EXPIRES_AT.into(), number((closed.close.at + ttl).timestamp()));
     }
     Ok(item)
 }
 
 pub(super) fn to_head(item: &Item) -> Result<Head, HotError> {
-    read_head(string(item, BODY)?)
-}
-
-pub(super) fn read_head(body: &str) -> Result<Head, HotError> {
-    serde_json::from_str(body).map_err(|_| HotError::Unreadable("head"))
+    serde_json::from_str(string(item, BODY)?).map_err(|_| HotError::Unreadable("head"))
 }
 
 /// The items of a message: one, or as many as its size needs, side by side in key order.
-pub(super) fn of_message(put: &Put, ttl: TimeDelta) -> Result<Vec<Attributes<'_>>, HotError> {
+pub(super) fn of_message(put: &Put, ttl: TimeDelta) -> Result<Vec<Item>, HotError> {
     let body = serde_json::to_string(&*put.message).map_err(|_| HotError::Unreadable("message"))?;
     let sk = message_sk(put.conversation, &put.message);
-    if body.len() <= PART_BYTES {
-        return Ok(vec![of_part(put, ttl, sk, body.into(), 1)]);
-    }
     let parts = cut(&body);
-    let of = |(part, body): (usize, &&str)| {
+    let expires_at = (put.message.received_at + ttl).timestamp();
+    let item = |part: usize, body: &str| {
         let sk = if part == 0 { sk.clone() } else { format!("{sk}#{part}") };
-        of_part(put, ttl, sk, (*body).to_owned().into(), parts.len())
+        HashMap::from([
+            (PK.to_owned(), text(put.thread.as_str())),
+            (SK.to_owned(), text(sk)),
+            (BODY.to_owned(), text(body)),
+            (PARTS.to_owned(), number(parts.len())),
+            (RECEIVED_AT.to_owned(), number(put.message.received_at.timestamp_millis())),
+            (EXPIRES_AT.to_owned(), number(expires_at)),
+        ])
     };
-    Ok(parts.iter().enumerate().map(of).collect())
-}
-
-fn of_part<'a>(put: &'a Put, ttl: TimeDelta, sk: String, body: Cow<'a, str>, parts: usize) -> Attributes<'a> {
-    vec![
-        (PK, Attribute::text(put.thread.as_str())),
-        (SK, Attribute::text(sk)),
-        (BODY, Attribute::Text(body)),
-        (PARTS, Attribute::Number(i64::try_from(parts).unwrap_or(i64::MAX))),
-        (RECEIVED_AT, Attribute::Number(put.message.received_at.timestamp_millis())),
-        (EXPIRES_AT, Attribute::Number((put.message.received_at + ttl).timestamp())),
-    ]
+    Ok(parts.iter().enumerate().map(|(part, body)| item(part, body)).collect())
 }
 
 fn cut(body: &str) -> Vec<&str> {

@@ -11,7 +11,6 @@ mod known;
 mod rows;
 mod sweep;
 mod walk;
-mod wired;
 
 use std::{
     collections::HashMap,

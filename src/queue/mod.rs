@@ -7,7 +7,6 @@ mod fifo_id;
 mod leases;
 mod replies;
 mod sqs;
-mod wired;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

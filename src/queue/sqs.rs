@@ -16,7 +16,7 @@ use chrono::DateTime;
 use uuid::Uuid;
 
 use super::{BATCH, Command, DeadLetterReason, Delivery, Note, Queue, QueueError, Receipt, TRACE_HEADER};
-use crate::{domain::Sequence, wire::Wire};
+use crate::domain::Sequence;
 
 /// Long polls and quick calls need different time limits and retries.
 #[derive(Clone, Debug)]
@@ -25,17 +25,15 @@ pub struct SqsClients {
     pub poll: Client,
     /// For everything else.
     pub control: Client,
-    /// For what every message needs.
-    pub wire: Wire,
 }
 
 /// The inbound queue and its dead-letter queue.
 #[derive(Clone, Debug)]
 pub struct SqsQueue {
-    pub(super) clients: SqsClients,
-    pub(super) url: String,
+    clients: SqsClients,
+    url: String,
     dead_letter_url: String,
-    pub(super) visibility: Duration,
+    visibility: Duration,
 }
 
 impl SqsQueue {
@@ -43,19 +41,11 @@ impl SqsQueue {
     pub fn new(clients: SqsClients, url: String, dead_letter_url: String, visibility: Duration) -> Self {
         Self { clients, url, dead_letter_url, visibility }
     }
-
-    /// A standard queue knows no attempts.
-    pub(super) fn is_fifo(&self) -> bool {
-        self.url.ends_with(".fifo")
-    }
 }
 
 #[async_trait]
 impl Queue for SqsQueue {
     async fn receive(&self, attempt: Uuid, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
-        if let Some(deliveries) = self.receive_by_wire(attempt, wait).await {
-            return Ok(deliveries);
-        }
         let received = self
             .clients
             .poll
@@ -64,7 +54,8 @@ impl Queue for SqsQueue {
             .max_number_of_messages(BATCH as i32)
             .wait_time_seconds(seconds(wait))
             .visibility_timeout(seconds(self.visibility))
-            .set_receive_request_attempt_id(self.is_fifo().then(|| attempt.to_string()))
+            // a standard queue knows no such thing
+            .set_receive_request_attempt_id(self.url.ends_with(".fifo").then(|| attempt.to_string()))
             .message_system_attribute_names(System::MessageGroupId)
             .message_system_attribute_names(System::SequenceNumber)
             .message_system_attribute_names(System::ApproximateReceiveCount)
@@ -78,9 +69,6 @@ impl Queue for SqsQueue {
     }
 
     async fn delete(&self, receipts: Vec<Receipt>) -> Vec<Result<(), QueueError>> {
-        if let Some(results) = self.delete_by_wire(&receipts).await {
-            return results;
-        }
         let entry = |(place, receipt): (usize, &Receipt)| {
             DeleteMessageBatchRequestEntry::builder().id(place.to_string()).receipt_handle(&*receipt.0).build()
         };
@@ -186,7 +174,7 @@ fn settled(entries: usize, failed: &[BatchResultErrorEntry]) -> Vec<Result<(), Q
     results
 }
 
-pub(super) fn seconds(time: Duration) -> i32 {
+fn seconds(time: Duration) -> i32 {
     i32::try_from(time.as_secs()).unwrap_or(i32::MAX)
 }
 
@@ -206,7 +194,7 @@ const LAPSED: [&str; 2] = ["expired", "not available for visibility timeout chan
 
 /// A lost lease has three shapes: a handle that is invalid, (FIFO, fact F5) a parameter that is, because it expired, and for a
 /// change of visibility a parameter that is, because the message is gone or visible again.
-pub(super) fn classify(code: &str, message: &str) -> QueueError {
+fn classify(code: &str, message: &str) -> QueueError {
     let code = code.rsplit(['.', '#']).next().unwrap_or(code);
     match code {
         "ReceiptHandleIsInvalid" | "MessageNotInflight" => QueueError::LeaseLost,

@@ -114,8 +114,7 @@ impl House {
 
     /// The hot store, through the daemon's own adapter.
     pub fn store(&self) -> DynamoStore {
-        let store = DynamoStore::new(self.clients.dynamodb.clone(), self.provisioned.table.clone(), TTL);
-        store.by(self.clients.dynamodb_wire.clone())
+        DynamoStore::new(self.clients.dynamodb.clone(), self.provisioned.table.clone(), TTL)
     }
 
     /// Waits until a visibility of one second has ended: then no more than `hidden` deliveries are.
