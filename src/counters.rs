@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::tally::Tally;
 
 /// A number as it is known outside: OpenTelemetry's name and unit for it, where they have one.
 #[derive(Clone, Copy)]
@@ -53,6 +55,8 @@ macro_rules! metrics {
             $($(#[doc = $doc])+ pub $name: Counter,)+
             $($(#[doc = $level_doc])+ pub $level: Gauge,)+
             $($(#[doc = $spread_doc])+ pub $spread: Histogram,)+
+            /// Chat messages stored, by project: for whoever takes them, and no metric, for projects are many.
+            pub projects: Tally,
         }
 
         impl Default for Counters {
@@ -61,13 +65,27 @@ macro_rules! metrics {
                     $($name: Counter::default(),)+
                     $($level: Gauge::default(),)+
                     $($spread: Histogram::of($bounds),)+
+                    projects: Tally::default(),
                 }
             }
         }
 
         /// The totals at one moment.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default)]
         pub struct Totals { $($(#[doc = $doc])+ pub $name: u64,)+ }
+
+        impl Totals {
+            /// What was counted after `earlier`.
+            pub fn since(&self, earlier: &Self) -> Self {
+                Self { $($name: self.$name.saturating_sub(earlier.$name),)+ }
+            }
+
+            /// These and those.
+            pub fn and(&self, other: &Self) -> Self {
+                Self { $($name: self.$name.saturating_add(other.$name),)+ }
+            }
+        }
 
         impl Counters {
             /// The totals now.
@@ -109,6 +127,8 @@ metrics! {
         sqs_calls = "conversationd.sqs.calls", "{call}";
         /// Calls to DynamoDB, retries included.
         dynamodb_calls = "conversationd.dynamodb.calls", "{call}";
+        /// Statements sent to PostgreSQL as the hot store.
+        hot_statements = "conversationd.hot.statements", "{statement}";
         /// Receives that brought something.
         receives = "conversationd.receives", "{receive}";
         /// Deliveries received.
@@ -121,6 +141,14 @@ metrics! {
         late_messages = "conversationd.messages.late", "{message}";
         /// Ratings stored.
         ratings = "conversationd.ratings", "{rating}";
+        /// Changes of records that CRMs told of and that stand.
+        crm_changes = "conversationd.crm.changes", "{change}";
+        /// Changes of records that were our own doing.
+        crm_echoes = "conversationd.crm.echoes", "{change}";
+        /// Changes of records that were older than what is known, or that nobody here knows.
+        crm_ignored = "conversationd.crm.ignored", "{change}";
+        /// Files of CRMs' journals whose events are in the queue.
+        journal_files = "conversationd.crm.journal_files", "{file}";
         /// Deliveries dead-lettered.
         dead_lettered = "conversationd.deliveries.dead_lettered", "{delivery}";
         /// Dead letters that could not be decoded.
@@ -185,6 +213,8 @@ metrics! {
         bytes_held = "conversationd.held.size", "By";
         /// Groups with a turn running.
         groups_running = "conversationd.groups.running", "{group}";
+        /// Age of the oldest delivery that the latest receive brought: since the queue took it; 0 when it brought nothing.
+        age_received = "conversationd.queue.age_received", "s";
         /// Long polls open.
         pollers = "conversationd.pollers", "{poll}";
         /// Leases held: deliveries not settled, given back or lost.

@@ -2,6 +2,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod config;
+pub mod crm;
 pub mod telemetry;
 
 pub mod app;
@@ -12,6 +13,9 @@ pub mod breaker;
 pub mod clock;
 pub mod coalesce;
 pub mod counters;
+pub mod http;
+pub mod journal;
+pub mod tally;
 
 pub mod domain;
 pub mod queue;
@@ -28,6 +32,7 @@ pub mod sink;
 pub mod classifier;
 
 pub mod consumer;
+pub mod fleet;
 pub mod pipeline;
 pub mod relay;
 pub mod requests;

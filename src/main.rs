@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use conversationd::{
-    app::App,
+    app::{self, App},
     config::{
-        self, AskConfig, Config, DatabaseConfig, Faults, HealthConfig, LogConfig, QueueConfig, SETTINGS, TableConfig,
+        self, AskConfig, Config, DatabaseConfig, Faults, HealthConfig, HotConfig, LogConfig, QueueConfig, SETTINGS,
     },
     operate, telemetry,
 };
@@ -15,7 +15,7 @@ use conversationd::{
 ///
 /// Everything is set by environment variables; `conversationd run --help` lists them.
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version = app::version(), arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -29,7 +29,7 @@ enum Command {
     /// SIGTERM stops polling, lets running work end, gives back the rest and exits with 0.
     #[command(after_long_help = settings())]
     Run,
-    /// Make the queues and the table that are missing.
+    /// Make the queues and the table that are missing; the queues alone where PostgreSQL is the hot store.
     ///
     /// Reads the same definition as CloudFormation (infra/conversationd.yaml). Changes and removes nothing that stands.
     Provision(operate::provision::Arguments),
@@ -110,7 +110,7 @@ enum Command {
     /// Stop consuming, in all replicas.
     ///
     /// They go on living: they receive nothing, begin nothing, charge nobody, and keep what they have in hand. Needs
-    /// DYNAMODB_MESSAGE_TABLE only.
+    /// DYNAMODB_MESSAGE_TABLE only, or DATABASE_URL where that is the hot store.
     #[command(after_help = "Example:\n  conversationd pause --reason 'the archive moves house'")]
     Pause(operate::pause::Arguments),
     /// Consume again, in all replicas.
@@ -142,6 +142,9 @@ enum Command {
                             conversationd export --format csv --out - | head"
     )]
     Export(operate::export::Arguments),
+    /// Take over the older service's conversations, and compare the two.
+    #[command(subcommand)]
+    Import(operate::import::Command),
     /// Links between conversations and customer records.
     #[command(subcommand)]
     Crm(operate::crm::Command),
@@ -163,16 +166,40 @@ enum Command {
     Erase(operate::erase::Arguments),
     /// Check everything the daemon depends on, and say what to do.
     ///
-    /// Settings, queues, table, archive, clocks: looks at all of them, changes nothing. Exit code 0 when there is no fault
-    /// (warnings may be), 1 when there is one, 64 when a setting cannot be used.
-    #[command(after_help = "Example, before a deployment:\n  conversationd doctor && conversationd run")]
+    /// Settings, queues, table, archive, their permissions, clocks, reply queues, sinks: looks at all of them, and tries what the
+    /// role's policy allows in ways that do nothing; changes nothing. Each finding says what is wrong, why it matters and what to
+    /// do. Exit code 0 when there is no fault (warnings may be, unless --strict), 1 when there is one, 64 when a setting cannot
+    /// be used; the rest is looked at all the same.
+    #[command(
+        after_help = "Examples:\n  conversationd doctor && conversationd run\n  conversationd doctor --role operator\n  \
+                            conversationd doctor --json | jq -r '.findings[] | select(.level != \"ok\") | [.check, .found] | @tsv'"
+    )]
     Doctor(operate::doctor::Arguments),
+    /// Watch the fleet: queue, rates, latencies, breakers, dead letters, outbox, busiest projects, cost so far.
+    ///
+    /// A live view for the terminal; keys are explained by `?`. Asks no daemon and needs no port: queues, the table, where each
+    /// replica writes how it is every few seconds (CONVERSATIOND_BEAT_SECONDS), and the outbox tell all of it. What cannot be
+    /// read says why, and hides nothing else. Changes nothing.
+    #[command(after_help = "Examples:\n  conversationd top\n  conversationd top --once --view outbox\n  \
+                            conversationd top --json | jq '.queue.known.waiting'")]
+    Top(operate::top::Arguments),
     /// Say whether the daemon beside it lives: for probes, without a port.
     ///
     /// Reads CONVERSATIOND_HEALTH_FILE, which the daemon writes every 5 seconds. Prints one line; exit code 0 when the daemon
     /// lives or drains, 1 when it is stuck, silent or gone, 64 when the setting is missing.
     #[command(after_help = "Example, as a Kubernetes liveness probe:\n  exec: { command: [conversationd, health] }")]
     Health(operate::health::Arguments),
+    /// Show every setting: what it is set to, or its default. Secrets are hidden.
+    #[command(after_help = "Example:\n  conversationd settings | grep -v default")]
+    Settings(operate::settings::Arguments),
+    /// Print what completes this program's commands in a shell.
+    #[command(
+        after_help = "Example:\n  conversationd completions bash > /usr/share/bash-completion/completions/conversationd"
+    )]
+    Completions(operate::manual::Completions),
+    /// Write the manual pages, one for each command.
+    #[command(after_help = "Example:\n  conversationd man --out /usr/local/share/man/man1 && man conversationd-dlq")]
+    Man(operate::manual::Man),
 }
 
 #[tokio::main]
@@ -201,13 +228,16 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
     let environment = &config::environment;
     match command {
         Command::Run => {
+            if let Err(failure) = app::keep_to_itself() {
+                tracing::warn!(error = %failure, "other processes of this user may look into this one");
+            }
             let config = Config::read(environment)?;
             for variable in config::unknown_settings() {
                 tracing::warn!(variable, "no setting is called so: see `conversationd run --help`");
             }
             App::build(&config).await?.run().await?;
         }
-        Command::Provision(arguments) => operate::provision::run(&arguments).await?,
+        Command::Provision(arguments) => operate::provision::run(&arguments, environment).await?,
         Command::Migrate => operate::migrate::run(&DatabaseConfig::read(environment)?).await?,
         Command::Publish(arguments) => {
             return operate::publish::run(&arguments, &QueueConfig::read(environment)?).await;
@@ -223,8 +253,8 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Projects(command) => return operate::projects::run(&command, environment).await,
         Command::Dlq(command) => return operate::dlq::run(&command, environment).await,
         Command::Outbox(command) => return operate::outbox::run(&command, environment).await,
-        Command::Pause(arguments) => return operate::pause::pause(&arguments, &TableConfig::read(environment)?).await,
-        Command::Resume => return operate::pause::resume(&TableConfig::read(environment)?).await,
+        Command::Pause(arguments) => return operate::pause::pause(&arguments, &HotConfig::read(environment)?).await,
+        Command::Resume => return operate::pause::resume(&HotConfig::read(environment)?).await,
         Command::Verify(arguments) => {
             return operate::verify::run(&arguments, &DatabaseConfig::read(environment)?).await;
         }
@@ -233,11 +263,16 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Export(arguments) => {
             return operate::export::run(&arguments, &DatabaseConfig::read(environment)?).await;
         }
+        Command::Import(command) => return operate::import::run(&command, environment).await,
         Command::Crm(command) => return operate::crm::run(&command, environment).await,
         Command::Hold(command) => return operate::hold::run(&command, &DatabaseConfig::read(environment)?).await,
         Command::Erase(arguments) => return operate::erase::run(&arguments, environment).await,
         Command::Doctor(arguments) => return operate::doctor::run(&arguments, environment).await,
+        Command::Top(arguments) => return operate::top::run(&arguments, environment).await,
         Command::Health(arguments) => return operate::health::run(&arguments, &HealthConfig::read(environment)?),
+        Command::Settings(arguments) => operate::settings::run(&arguments, environment)?,
+        Command::Completions(arguments) => operate::manual::completions(&arguments, &mut Arguments::command())?,
+        Command::Man(arguments) => operate::manual::man(&arguments, Arguments::command())?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -264,4 +299,130 @@ fn settings() -> String {
     }
     text + "\nAWS credentials, region and endpoints are read as every AWS tool reads them \
             (AWS_REGION, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_SQS, AWS_ENDPOINT_URL_DYNAMODB, ...)."
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::expect_used)] // a test may panic
+
+    use std::{fs, path::Path};
+
+    use clap::CommandFactory;
+
+    use super::Arguments;
+
+    /// What stands for a variable, or for the rest of an id: it fits wherever one of them may stand.
+    const SOMETHING: &str = "6f0c63a4-5d53-5c5e-9d0a-0d5b6a1e7c11";
+
+    /// Documents whose blocks of shell are read.
+    const DOCUMENTS: [&str; 11] = [
+        "README.md",
+        "infra/README.md",
+        "docs/archive.md",
+        "docs/capacity.md",
+        "docs/context.md",
+        "docs/contract.md",
+        "docs/metrics.md",
+        "docs/migrating.md",
+        "docs/outbound.md",
+        "docs/runbook.md",
+        "migrations/README.md",
+    ];
+
+    /// The lines of its shell blocks, continued ones joined.
+    fn shell(document: &str) -> Vec<String> {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(document)).expect(document);
+        let (mut lines, mut inside) = (Vec::new(), false);
+        for line in text.replace("\\\n", " ").lines().map(str::trim_start) {
+            if line.starts_with("```") {
+                inside = line == "```sh";
+            } else if inside {
+                lines.push(line.to_owned());
+            }
+        }
+        lines
+    }
+
+    /// Whether a command may begin after `before`: at the beginning or after an operator, with nothing but assignments between.
+    fn begins_a_command(before: &str) -> bool {
+        let since = before.rsplit(['|', '&', ';', '(']).next().unwrap_or(before);
+        since.split_whitespace().all(|word| word.contains('=') && word.starts_with(|c: char| c.is_ascii_uppercase()))
+    }
+
+    /// The words of the command that `text` begins with, as a shell would split them: to the first operator or comment.
+    fn words(text: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+        for c in text.chars() {
+            match (c, quote) {
+                ('|' | ';' | '&' | ')' | '>' | '<', None) => break,
+                ('#', None) if word.is_none() => break,
+                (c, None) if c.is_whitespace() => words.extend(word.take()),
+                ('\'' | '"', None) => {
+                    quote = Some(c);
+                    word.get_or_insert_default();
+                }
+                (c, Some(open)) if c == open => quote = None,
+                (c, _) => word.get_or_insert_default().push(c),
+            }
+        }
+        words.extend(word);
+        let filled = |word: String| if word.contains(['$', '…']) { SOMETHING.to_owned() } else { word };
+        words.into_iter().map(filled).collect()
+    }
+
+    /// Every command of this program in a line of shell.
+    fn commands(line: &str) -> Vec<Vec<String>> {
+        let found = line.match_indices("conversationd ").filter(|(at, _)| begins_a_command(&line[..*at]));
+        found.map(|(at, _)| words(&line[at..])).collect()
+    }
+
+    #[test]
+    fn commands_are_found_in_a_line_of_shell() {
+        let found = |line: &str| commands(line).into_iter().map(|words| words.join(" ")).collect::<Vec<_>>();
+        assert_eq!(
+            found("A=1 conversationd doctor && conversationd run # conversationd x"),
+            ["conversationd doctor", "conversationd run"]
+        );
+        assert_eq!(found("x=\"$(conversationd lint - | head)\""), ["conversationd lint -"]);
+        assert_eq!(found("aws deploy --stack-name conversationd --template x"), Vec::<String>::new());
+        assert_eq!(found("conversationd pause --reason 'a b'"), ["conversationd pause --reason a b"]);
+        assert_eq!(found("conversationd dlq show \"$ID\""), [format!("conversationd dlq show {SOMETHING}")]);
+    }
+
+    #[test]
+    fn every_command_in_the_documents_parses() {
+        let (mut seen, mut wrong) = (0, Vec::new());
+        for document in DOCUMENTS {
+            for line in shell(document) {
+                for words in commands(&line) {
+                    seen += 1;
+                    if let Err(error) = Arguments::command().try_get_matches_from(words) {
+                        wrong.push(format!("{document}: {line}\n{error}"));
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(seen > 50, "only {seen} commands were found");
+    }
+
+    /// The examples that each command's help shows.
+    fn examples(command: &clap::Command, into: &mut Vec<String>) {
+        let helps = [command.get_after_help(), command.get_after_long_help()];
+        let lines = helps.into_iter().flatten().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        into.extend(lines.lines().map(str::trim).filter(|line| line.contains("conversationd ")).map(str::to_owned));
+        command.get_subcommands().for_each(|command| examples(command, into));
+    }
+
+    #[test]
+    fn every_example_of_the_help_parses() {
+        let mut lines = Vec::new();
+        examples(&Arguments::command(), &mut lines);
+        let all: Vec<_> = lines.iter().flat_map(|line| commands(line)).collect();
+        for words in &all {
+            let parsed = Arguments::command().try_get_matches_from(words);
+            assert!(parsed.is_ok(), "{words:?}: {}", parsed.err().map(|error| error.to_string()).unwrap_or_default());
+        }
+        assert!(all.len() > 40, "only {} examples were found", all.len());
+    }
 }

@@ -167,7 +167,7 @@ impl Timer {
 
     async fn send(&self, head: &DueHead, times: u32) -> bool {
         let Some(thread) = Thread::named_by(&head.thread) else {
-            warn!(thread = ?head.thread, "a head in the due index has a key that names no thread");
+            warn!(conversation.id = %head.conversation, "a head in the due index has a key that names no thread");
             return false;
         };
         let due = Due { conversation_id: head.conversation, due_at: head.due_at };

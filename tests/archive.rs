@@ -5,6 +5,8 @@
 mod classified;
 #[path = "archive/content.rs"]
 mod content;
+#[path = "archive/crm_record.rs"]
+mod crm_record;
 #[path = "archive/faults.rs"]
 mod faults;
 #[path = "archive/house.rs"]
@@ -13,6 +15,8 @@ mod house;
 mod life;
 #[path = "archive/partition.rs"]
 mod partition;
+#[path = "archive/schema.rs"]
+mod schema;
 #[path = "archive/statistics.rs"]
 mod statistics;
 #[path = "archive/telling.rs"]
@@ -38,7 +42,7 @@ async fn closing_again_changes_nothing_and_says_the_same() {
         assert_eq!(first.message_count, 5);
         assert_eq!(first.closed_at, Some(close().at));
         assert_eq!(first.content_hash, hash(&messages));
-        assert_eq!((row.message_count, row.token_count), (5, 10));
+        assert_eq!((row.message_count, row.token_count), (5, 100));
         assert_eq!(row.close_reason.as_deref(), Some("idle"));
         assert_eq!(row.close_detail.as_deref(), Some("nobody spoke"));
         assert_eq!(row.resolution, Some(0));
@@ -174,7 +178,7 @@ async fn a_late_message_is_appended_and_the_sums_follow() {
         let all = [message(0), message(1), message(3), message(5)];
         assert_eq!((late.message_count, late.content_hash), (4, hash(&all)));
         assert_eq!(late.closed_at, Some(close.at));
-        assert_eq!((after.message_count, after.token_count), (4, 9));
+        assert_eq!((after.message_count, after.token_count), (4, 90));
         assert_eq!((&after.closed_at, &after.close_reason), (&before.closed_at, &before.close_reason));
         assert!(after.updated_at > before.updated_at);
 

@@ -13,6 +13,8 @@ mod examples;
 mod judge;
 #[path = "contract/lint.rs"]
 mod lint;
+#[path = "contract/replies.rs"]
+mod replies;
 #[allow(dead_code)] // not all of a site is used here
 #[path = "operate/site.rs"]
 mod site;

@@ -198,3 +198,25 @@ async fn overtaken(stage: &mut Stage) {
 fn an_overtaken_close_reorders_nothing() {
     assert_eq!(play(Mutant::Shipped, overtaken), []);
 }
+
+/// Found by the simulation: a message is on its way when a person takes over. The close finds nothing and so keeps nothing; then
+/// the message lands and is appended, and the archive makes the conversation's row of what is known of it by then.
+async fn landed_after_an_empty_close(stage: &mut Stage) {
+    let [a, b] = stage.sleepwalkers();
+    stage.message(1);
+    let (put, owner) = stage.held(&a, "put").await;
+    stage.lapse().await;
+    b.refuse("heads");
+    b.poll().await;
+    stage.pause().await;
+    stage.taken_over();
+    stage.drain(&b).await;
+    assert!(stage.tickets().is_empty(), "nothing was found, and nothing kept");
+    put.go(owner).await;
+    assert_eq!(stage.tickets(), ["ticket"]);
+}
+
+#[test]
+fn a_message_that_lands_after_an_empty_close_brings_what_was_said_of_its_conversation() {
+    assert_eq!(play(Mutant::Shipped, landed_after_an_empty_close), []);
+}

@@ -1,11 +1,13 @@
 //! Whether the model edges behave as the services do: the same random operations on both, and what is known to differ.
 //!
-//! Runs against whatever `AWS_ENDPOINT_URL` names. `FIDELITY_LISTS` (30) lists are tried, `FIDELITY_SEED` (1) chooses them;
+//! Runs against whatever `AWS_ENDPOINT_URL` and `DATABASE_URL` name. `FIDELITY_LISTS` (30) lists are tried, `FIDELITY_SEED` (1) chooses them;
 //! docs/fidelity.md says what is compared.
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::unwrap_used)] // a test may read the environment, and panic
 
 mod model;
 
+#[path = "fidelity/beside.rs"]
+mod beside;
 #[path = "fidelity/dead.rs"]
 mod dead;
 #[path = "fidelity/differences.rs"]
@@ -57,14 +59,14 @@ fn runner(lane: u64) -> TestRunner {
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
 }
 
-/// Tries lists in lanes, each with queues and a table of its own, which are made anew after a list that failed.
-fn in_lanes<O: Debug, L: Strategy<Value = Vec<O>>>(lists: fn() -> L, compare: Compare<O>) {
+/// Tries lists in lanes, each with queues and a hot store of its own, which are made anew after a list that failed.
+fn in_lanes<O: Debug, L: Strategy<Value = Vec<O>>>(build: fn() -> House, lists: fn() -> L, compare: Compare<O>) {
     let lane = |lane: u64| {
         let house = RefCell::new((0, None));
         let tried = runner(lane).run(&lists(), |list| {
             let (number, house) = &mut *house.borrow_mut();
             *number += 1;
-            let here = house.take().unwrap_or_else(House::build);
+            let here = house.take().unwrap_or_else(build);
             compare(Modelled::new(VISIBILITY, 100), &here, &format!("list-{number}"), &list)?;
             *house = Some(here);
             Ok(())
@@ -79,54 +81,73 @@ fn in_lanes<O: Debug, L: Strategy<Value = Vec<O>>>(lists: fn() -> L, compare: Co
 }
 
 /// Whether a model with a fault is told apart from the service.
-fn is_told_apart<O: Debug, L: Strategy<Value = Vec<O>>>(lists: fn() -> L, compare: Compare<O>, fault: fn(&Modelled)) {
-    let mut runner = runner(LANES);
-    let house = House::build();
-    let told_apart = (0..ENOUGH).any(|number| {
-        let model = Modelled::new(VISIBILITY, 100);
-        fault(&model);
-        let list = lists().new_tree(&mut runner).expect("a list").current();
-        compare(model, &house, &format!("list-{number}"), &list).is_err()
-    });
-    assert!(told_apart, "{ENOUGH} lists and no difference");
+fn is_told_apart<O: Debug, L: Strategy<Value = Vec<O>>>(
+    houses: &[fn() -> House],
+    lists: fn() -> L,
+    compare: Compare<O>,
+    fault: fn(&Modelled),
+) {
+    for build in houses {
+        let mut runner = runner(LANES);
+        let house = build();
+        let told_apart = (0..ENOUGH).any(|number| {
+            let model = Modelled::new(VISIBILITY, 100);
+            fault(&model);
+            let list = lists().new_tree(&mut runner).expect("a list").current();
+            compare(model, &house, &format!("list-{number}"), &list).is_err()
+        });
+        assert!(told_apart, "{ENOUGH} lists and no difference");
+    }
 }
+
+/// Both hot stores.
+const BOTH: [fn() -> House; 2] = [House::build, House::with_database];
 
 #[test]
 fn the_queue_of_the_model_and_the_service_do_the_same() {
-    in_lanes(queue::any_list, queue::compare);
+    in_lanes(House::build, queue::any_list, queue::compare);
 }
 
 #[test]
 fn the_hot_store_of_the_model_and_the_table_do_the_same() {
-    in_lanes(hot::any_list, hot::compare);
+    in_lanes(House::build, hot::any_list, hot::compare);
+}
+
+#[test]
+fn the_hot_store_of_the_model_and_postgresql_do_the_same() {
+    in_lanes(House::with_database, hot::any_list, hot::compare);
 }
 
 #[test]
 fn a_queue_without_the_group_lock_is_told_apart() {
-    is_told_apart(queue::any_list, queue::compare, |model| model.world.state().sqs.locked = false);
+    is_told_apart(&[House::build], queue::any_list, queue::compare, |model| model.world.state().sqs.locked = false);
 }
 
 #[test]
 fn a_queue_that_forgets_what_was_received_is_told_apart() {
-    is_told_apart(queue::any_list, queue::compare, |model| model.world.state().mutant = Mutant::AckFirst);
+    is_told_apart(&[House::build], queue::any_list, queue::compare, |model| {
+        model.world.state().mutant = Mutant::AckFirst
+    });
 }
 
 #[test]
 fn a_queue_that_keeps_dead_letters_too_early_is_told_apart() {
-    is_told_apart(queue::any_list, queue::compare, |model| model.world.state().sqs.max_receive_count = 2);
+    is_told_apart(&[House::build], queue::any_list, queue::compare, |model| {
+        model.world.state().sqs.max_receive_count = 2
+    });
 }
 
 #[test]
 fn a_store_that_does_not_look_at_versions_is_told_apart() {
-    is_told_apart(hot::any_list, hot::compare, |model| model.world.state().mutant = Mutant::NoHeadVersion);
+    is_told_apart(&BOTH, hot::any_list, hot::compare, |model| model.world.state().mutant = Mutant::NoHeadVersion);
 }
 
 #[test]
 fn a_store_that_stops_after_one_page_is_told_apart() {
-    is_told_apart(hot::any_list, hot::compare, |model| model.world.state().mutant = Mutant::OnePage);
+    is_told_apart(&BOTH, hot::any_list, hot::compare, |model| model.world.state().mutant = Mutant::OnePage);
 }
 
 #[test]
 fn a_store_that_repeats_messages_is_told_apart() {
-    is_told_apart(hot::any_list, hot::compare, |model| model.world.state().mutant = Mutant::RandomKeys);
+    is_told_apart(&BOTH, hot::any_list, hot::compare, |model| model.world.state().mutant = Mutant::RandomKeys);
 }

@@ -11,11 +11,19 @@ mod conversations;
 mod doctor;
 #[path = "operate/erasing.rs"]
 mod erasing;
+#[path = "operate/gateway.rs"]
+mod gateway;
+#[path = "operate/importing.rs"]
+mod importing;
 #[path = "operate/keeping.rs"]
 mod keeping;
+#[path = "operate/planted.rs"]
+mod planted;
 #[path = "operate/publish.rs"]
 mod publish;
 #[path = "operate/site.rs"]
 mod site;
+#[path = "operate/top.rs"]
+mod top;
 #[path = "operate/unsteady.rs"]
 mod unsteady;

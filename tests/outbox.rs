@@ -14,6 +14,8 @@ mod datalake;
 mod house;
 #[path = "outbox/hubspot.rs"]
 mod hubspot;
+#[path = "outbox/journal.rs"]
+mod journal;
 #[path = "outbox/lanes.rs"]
 mod lanes;
 #[path = "outbox/listener.rs"]
@@ -28,6 +30,8 @@ mod queue;
 mod receivers;
 #[path = "outbox/relay.rs"]
 mod relay;
+#[path = "archive/schema.rs"]
+mod schema;
 #[path = "outbox/simulation.rs"]
 mod simulation;
 #[allow(dead_code)] // the operators' stories use the rest of it

@@ -9,5 +9,7 @@ mod asked;
 mod contexts;
 #[path = "requests/house.rs"]
 mod house;
+#[path = "requests/named.rs"]
+mod named;
 #[path = "requests/pages.rs"]
 mod pages;

@@ -14,11 +14,12 @@ use model::{
 const SHORT_RUN: u64 = 400;
 
 /// What a good search must have seen at least once.
-const SOMETIMES: [&str; 20] = [
+const SOMETIMES: [&str; 22] = [
     "a call landed after its caller gave up",
     "a caller slept through its lease",
     "a closer waited for another",
     "a dead letter was redriven",
+    "a foreign project asked",
     "a delivery was moved to the dead-letter queue",
     "a head write lost the race",
     "a message was appended late",
@@ -34,6 +35,7 @@ const SOMETIMES: [&str; 20] = [
     "an answer was lost",
     "an archived conversation was amended",
     "one entry of a batch failed alone",
+    "somebody asked",
     "somebody rated",
 ];
 

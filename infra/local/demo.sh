@@ -53,5 +53,5 @@ total() { grep -o "\"$1\":[0-9]*" <<<"$totals" | cut -d: -f2; }
 duplicates=$(psql -c "select count(*) - count(distinct external_id) from message where created_at >= '$run_began'")
 echo
 awk -v published="$messages" -v archived="$archived" -v dead="$(total dead_lettered)" -v duplicates="$duplicates" \
-  -v calls="$(($(total sqs_calls) + $(total dynamodb_calls)))" -v stored="$(total messages)" \
+  -v calls="$(($(total sqs_calls) + $(total dynamodb_calls) + $(total hot_statements)))" -v stored="$(total messages)" \
   'BEGIN { printf "published=%d archived=%d dead_lettered=%d duplicates=%d calls_per_message=%.2f\n", published, archived, dead, duplicates, calls / stored }'

@@ -1,7 +1,8 @@
 """Deploy infra/conversationd.yaml through CloudFormation, and prove that what stands is what it says.
 
 usage: deploy.py [PREFIX]     deploy under this prefix (conversationd) and print the outputs
-       deploy.py --check      deploy under a throw-away prefix, compare every queue and table with the template, remove them
+       deploy.py --check      deploy under a throw-away prefix, compare queues, table and the list of everything else with the
+                              template, remove them; the ECS service alone is left out
 
 Endpoint, region and credentials come from the AWS_* variables: `eval "$(infra/local/stack.sh env)"`.
 For real AWS use `aws cloudformation deploy`; this exists so that the local stack needs no AWS command line.
@@ -24,13 +25,14 @@ def client(service):
     return botocore.session.get_session().create_client(service, endpoint_url=os.environ.get("AWS_ENDPOINT_URL"))
 
 
-def deploy(prefix):
+def deploy(prefix, **parameters):
     """The stack's outputs, once it stands."""
     cloudformation = client("cloudformation")
+    parameters["Prefix"] = prefix
     request = {
         "StackName": prefix,
         "TemplateBody": TEMPLATE.read_text(),
-        "Parameters": [{"ParameterKey": "Prefix", "ParameterValue": prefix}],
+        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         "Capabilities": ["CAPABILITY_IAM"],
     }
     try:
@@ -66,14 +68,21 @@ def differences(prefix, outputs):
     def attributes(output):
         return sqs.get_queue_attributes(QueueUrl=outputs[output], AttributeNames=["All"])["Attributes"]
 
-    for resource, output in ("Queue", "QueueUrl"), ("DeadLetterQueue", "DeadLetterQueueUrl"):
+    queues = {
+        "Queue": "QueueUrl",
+        "DeadLetterQueue": "DeadLetterQueueUrl",
+        "RequestQueue": "RequestQueueUrl",
+        "RequestDeadLetterQueue": "RequestDeadLetterQueueUrl",
+    }
+    for resource, output in queues.items():
         actual = attributes(output)
         for name, value in resources[resource]["Properties"].items():
             if name == "QueueName":
                 compare(f"{resource}.{name}", value["Fn::Sub"].replace("${Prefix}", prefix), outputs[output].split("/")[-1])
             elif name == "RedrivePolicy":
                 policy = json.loads(actual[name])
-                compare(f"{resource}.{name}.arn", attributes("DeadLetterQueueUrl")["QueueArn"], policy["deadLetterTargetArn"])
+                letters = queues[value["deadLetterTargetArn"]["Fn::GetAtt"][0]]
+                compare(f"{resource}.{name}.arn", attributes(letters)["QueueArn"], policy["deadLetterTargetArn"])
                 compare(f"{resource}.{name}.max", str(value["maxReceiveCount"]), str(policy["maxReceiveCount"]))
             else:
                 compare(f"{resource}.{name}", str(value).lower(), actual.get(name, "nothing").lower())
@@ -103,6 +112,12 @@ def differences(prefix, outputs):
     compare("Table.TimeToLive", ("ENABLED", "expires_at"), (ttl["TimeToLiveStatus"], ttl.get("AttributeName")))
     backups = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
     compare("Table.PointInTimeRecovery", "ENABLED", backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"])
+
+    # The service needs a cluster, which the local stack has not; everything else is there, alarms and policies included.
+    wanted = {name for name, resource in resources.items() if resource.get("Condition") != "HasService"}
+    stands = client("cloudformation").describe_stack_resources(StackName=prefix)["StackResources"]
+    stands = {each["LogicalResourceId"] for each in stands if each["ResourceStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE")}
+    compare("resources", sorted(wanted), sorted(stands))
     return found
 
 
@@ -123,7 +138,7 @@ def remove(prefix, outputs):
 def main(arguments):
     if arguments == ["--check"]:
         prefix = f"check-{os.getpid()}-{int(time.time())}"
-        outputs = deploy(prefix)
+        outputs = deploy(prefix, MetricsNamespace="check", AlarmTopicArn="arn:aws:sns:us-east-1:000000000000:check")
         try:
             found = differences(prefix, outputs)
         finally:

@@ -60,4 +60,20 @@ create, update = TABLE["create"], TABLE["update"]
 TABLE["create"] = finishing(create)
 TABLE["update"] = finishing(update)
 
+# Why: CloudFormation takes alarms on one metric only. Of an alarm on several it gets the first; none rings here anyway.
+alarm_record = provisioners._cw_metric_alarm_record
+
+
+def on_one_metric(name, props):
+    stats = [query["MetricStat"] for query in props.get("Metrics") or [] if "MetricStat" in query]
+    if stats:
+        metric = stats[0]["Metric"]
+        one = {key: metric[key] for key in ("Namespace", "MetricName", "Dimensions")}
+        rest = {key: value for key, value in props.items() if key != "Metrics"}
+        props = rest | one | {"Statistic": stats[0]["Stat"], "Period": stats[0]["Period"]}
+    return alarm_record(name, props)
+
+
+provisioners._cw_metric_alarm_record = on_one_metric
+
 main()

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     Asking,
+    found::Found,
     history::History,
     outcome::{Outcome, Room, Unanswered},
     summariser::Told,
@@ -18,7 +19,7 @@ use crate::{
     context::{
         Budget, Counting, Division, LONGEST_SUMMARY, Line, Models, Role, Strategy, Tokenizer, fit, plan, window,
     },
-    domain::{Conversation, Head, Message, Open, Recap, Spot},
+    domain::{Conversation, Message, Open, Recap, Spot},
     event::request::GetContext,
 };
 
@@ -65,15 +66,15 @@ struct Read {
 impl Asking<'_> {
     pub(super) async fn context(&self, wanted: &GetContext) -> Result<Outcome, Unanswered> {
         let resolved = resolve(&self.answers.models, wanted)?;
-        let head = self.hot.head(&self.event.thread.key()).await?.ok_or(Unanswered::NotFound)?;
-        let variables = if wanted.include_state { Some(self.live_variables(&head, None, None).await?) } else { None };
+        let found = self.current().await?;
+        let variables = if wanted.include_state { Some(self.variables_of(&found).await?) } else { None };
         let counting = Counting::Lines(resolved.tokenizer);
         let mut recap = match resolved.strategy {
-            Strategy::SummaryBuffer => head.conversation.record().recap.clone(),
+            Strategy::SummaryBuffer => found.recap().cloned(),
             Strategy::TokenBuffer => None,
         };
         let mut division = Division::of(resolved.budget, recap.is_some(), counting.fixed());
-        let mut history = History::of_head(self, &head);
+        let mut history = found.history(self);
         let mut warning = None;
         let beside = json!([variables, recap]);
         let watermark = recap.as_ref().map(|recap| recap.through);
@@ -94,9 +95,9 @@ impl Asking<'_> {
         if resolved.strategy == Strategy::SummaryBuffer && divided.overflows {
             let oldest = read.parts.last().map(|part| part.place);
             let most = resolved.budget.for_summary().unwrap_or(LONGEST_SUMMARY).min(LONGEST_SUMMARY);
-            match self.summarised(&head, recap.as_ref(), oldest, most, counting).await {
+            match self.summarised(&found, recap.as_ref(), oldest, most, counting).await {
                 Ok((new, caught_up)) => {
-                    stored = Some(self.keep(&head, &new).await);
+                    stored = Some(self.keep(&found, &new).await);
                     behind = !caught_up;
                     recap = new.or(recap);
                 }
@@ -135,7 +136,7 @@ impl Asking<'_> {
                 "behind": behind,
             })),
             "archive_read": history.archive_read,
-            "in_order": self.turn.is_some(),
+            "in_order": matches!(&found, Found::Head(head) if self.is_turn_of(head)),
             "as_of": at(self.event.received_at),
             "last_message_at": first_and_last[1].map(|place| at(place.occurred_at)),
             "warning": warning,
@@ -144,8 +145,8 @@ impl Asking<'_> {
         let messages: Vec<Value> =
             first.into_iter().chain(read.parts.into_iter().rev().map(|part| part.view)).collect();
         let mut content = json!({
-            "conversation_id": head.conversation.record().id,
-            "conversation_status": status_of(&head.conversation),
+            "conversation_id": found.id(),
+            "conversation_status": found.status(),
             "messages": messages,
             "receipt": receipt,
         });
@@ -206,13 +207,13 @@ impl Asking<'_> {
     /// Returns the new one, if there was anything to tell, and whether it now reaches up to `until`.
     async fn summarised(
         &self,
-        head: &Head,
+        found: &Found,
         recap: Option<&Recap>,
         until: Option<Spot>,
         most: i64,
         counting: Counting,
     ) -> Result<(Option<Recap>, bool), Unanswered> {
-        let mut history = History::of_head(self, head);
+        let mut history = found.history(self);
         let (mut dropped, mut known): (Vec<Message>, _) = (Vec::new(), HashSet::new());
         let mut after = recap.map(|recap| recap.through);
         let caught_up = 'reading: loop {
@@ -249,18 +250,17 @@ impl Asking<'_> {
         Ok((Some(Recap { text, through, messages, made_at: self.event.received_at }), caught_up))
     }
 
-    /// Stores the summary on the head: only in the group's turn, only on an open conversation, only over the version read.
-    async fn keep(&self, head: &Head, recap: &Option<Recap>) -> bool {
-        let (Some(recap), Conversation::Open(open), Some(ours)) = (recap, &head.conversation, self.turn) else {
-            return false;
-        };
-        if !ours() {
+    /// Stores the summary on the head: only in its group's turn, only on an open conversation, only over the version read.
+    async fn keep(&self, found: &Found, recap: &Option<Recap>) -> bool {
+        let (Found::Head(head), Some(recap), Some(ours)) = (found, recap, self.turn) else { return false };
+        let Conversation::Open(open) = &head.conversation else { return false };
+        if !self.is_turn_of(head) || !ours() {
             return false;
         }
         let mut open: Open = open.clone();
         open.record.recap = Some(recap.clone());
         let head = head.next(Conversation::Open(open));
-        matches!(self.hot.write_head(&self.event.thread.key(), &head).await, Ok(true))
+        matches!(self.hot.write_head(&head.thread.key(), &head).await, Ok(true))
     }
 }
 
@@ -321,14 +321,6 @@ fn counts(counting: Counting, name: &str) -> bool {
 
 pub(super) fn at(time: chrono::DateTime<chrono::Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
-}
-
-pub(super) fn status_of(conversation: &Conversation) -> &'static str {
-    match conversation {
-        Conversation::Open(_) => "open",
-        Conversation::Closing(_) => "closing",
-        Conversation::Closed(_) => "closed",
-    }
 }
 
 #[cfg(test)]

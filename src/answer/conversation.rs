@@ -1,18 +1,17 @@
 //! `get_conversation`: a conversation with its messages, page by page, wherever it stands.
 
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::{
     Asking,
-    context::{at, status_of},
+    context::at,
     cursor,
-    history::History,
+    found::{Found, status_of, status_of_row},
     outcome::{Outcome, Room, Unanswered},
 };
 use crate::{
     archive::ConversationRow,
-    domain::{Conversation, ConversationId, Head, Message, Spot, Thread},
+    domain::{Head, Message, Spot},
     event::request::GetConversation,
 };
 
@@ -24,8 +23,12 @@ const LONGEST_PAGE: u32 = 1_000;
 
 impl Asking<'_> {
     pub(super) async fn conversation(&self, wanted: &GetConversation) -> Result<Outcome, Unanswered> {
-        let (mut content, mut history, id) = self.stands(&wanted.conversation_id).await?;
-        let id = id.to_string();
+        let found = self.named(&wanted.conversation_id).await?;
+        let mut content = match &found {
+            Found::Head(head) => view_of_head(head),
+            Found::Row(row) => of_row(row),
+        };
+        let (mut history, id) = (found.history(self), found.id().to_string());
         let of = ["get_conversation", self.project(), &id];
         let mut after: Option<Spot> = wanted.cursor.as_deref().map(|text| cursor::read(&of, text)).transpose()?;
         let most = wanted.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE) as usize;
@@ -52,37 +55,6 @@ impl Asking<'_> {
         content["messages"] = Value::Array(views);
         content["next_cursor"] = after.filter(|_| more).map(|place| cursor::written(&of, &place)).into();
         Ok(Outcome::ok(content))
-    }
-
-    /// What is known of the conversation that `id` names, and its messages.
-    ///
-    /// In this order: the thread that contact and channel name; the thread that the id names, when a publisher chose it; the
-    /// archive, which also names the thread of a conversation that is open and checkpointed.
-    async fn stands(&self, id: &str) -> Result<(Value, History<'_>, ConversationId), Unanswered> {
-        let uuid = Uuid::try_parse(id).ok().map(ConversationId);
-        let by_thread = self.event.thread.conversation.is_some();
-        let head = self.hot.head(&self.event.thread.key()).await?;
-        let head = head.filter(|head| by_thread || Some(head.conversation.record().id) == uuid);
-        let uuid = match &head {
-            Some(head) if !matches!(head.conversation, Conversation::Closed(_)) => return Ok(self.of_head(head)),
-            Some(head) => Some(head.conversation.record().id),
-            None => uuid,
-        };
-        let row = self.answers.archive.find(self.project(), uuid.ok_or(Unanswered::NotFound)?).await?;
-        let row = row.ok_or(Unanswered::NotFound)?;
-        let id = ConversationId(row.id);
-        if row.closed_at.is_none() {
-            let thread = thread_of(&row);
-            let head = self.hot.head(&thread.key()).await?;
-            if let Some(head) = head.filter(|head| head.conversation.record().id == id) {
-                return Ok(self.of_head(&head));
-            }
-        }
-        Ok((of_row(&row), History::archived(self, id), id))
-    }
-
-    fn of_head(&self, head: &Head) -> (Value, History<'_>, ConversationId) {
-        (view_of_head(head), History::of_head(self, head), head.conversation.record().id)
     }
 }
 
@@ -115,7 +87,7 @@ pub(super) fn of_row(row: &ConversationRow) -> Value {
         "contact_urn": row.contact,
         "channel_uuid": row.channel,
         "external_id": row.external_id,
-        "status": if row.closed_at.is_some() { "closed" } else { "open" },
+        "status": status_of_row(row),
         "opened_at": at(row.opened_at),
         "closed_at": row.closed_at.map(at),
         "close_reason": row.close_reason,
@@ -132,15 +104,6 @@ pub(super) fn of_row(row: &ConversationRow) -> Value {
         "nps": row.nps,
         "message_count": row.message_count,
     })
-}
-
-fn thread_of(row: &ConversationRow) -> Thread {
-    Thread {
-        project: row.project.clone(),
-        contact: row.contact.clone(),
-        channel: row.channel.clone(),
-        conversation: row.external_id.clone(),
-    }
 }
 
 fn view(message: &Message) -> Value {

@@ -51,9 +51,8 @@ impl<'a> History<'a> {
         Self { asking, key: head.thread.key(), id: record.id, stands, crossed: false, archive_read: false }
     }
 
-    /// Of a conversation that stands in the archive.
-    pub(super) fn archived(asking: &'a Asking<'a>, id: ConversationId) -> Self {
-        let key = asking.event.thread.key();
+    /// Of a conversation of this thread that stands in the archive.
+    pub(super) fn archived(asking: &'a Asking<'a>, key: ThreadKey, id: ConversationId) -> Self {
         Self { asking, key, id, stands: Where::Archive, crossed: false, archive_read: false }
     }
 

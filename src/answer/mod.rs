@@ -7,11 +7,13 @@ mod context;
 mod conversation;
 mod cursor;
 mod figures;
+mod found;
 mod history;
 mod links;
 mod listing;
 mod outcome;
 mod permits;
+mod schema;
 mod state;
 mod summariser;
 
@@ -22,8 +24,8 @@ use futures_util::FutureExt;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-pub use outcome::reply_schema;
 pub use permits::Permits;
+pub use schema::{reply_schema, schema_of_reply};
 pub use summariser::{Endpoint, Summariser};
 
 use self::outcome::{Outcome, Unanswered};

@@ -24,7 +24,10 @@ pub(super) enum Status {
 }
 
 impl Status {
-    fn as_str(self) -> &'static str {
+    pub(super) const ALL: [Self; 6] =
+        [Self::Ok, Self::Empty, Self::NotFound, Self::Rejected, Self::Expired, Self::Error];
+
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Empty => "empty",
@@ -36,24 +39,7 @@ impl Status {
     }
 }
 
-/// The schema of a reply to any of these requests.
-pub fn reply_schema(requests: &[&str]) -> Map<String, Value> {
-    let statuses = [Status::Ok, Status::Empty, Status::NotFound, Status::Rejected, Status::Expired, Status::Error]
-        .map(Status::as_str);
-    let names: Vec<String> = requests.iter().map(|name| reply_name(name)).collect();
-    let properties = json!({
-        "event_type": {"enum": names},
-        "correlation_id": {"type": "string", "description": "The request's, if that is at most 64 printable characters."},
-        "status": {"enum": statuses},
-        "reason": {"type": "string", "description": "Why there is less than asked for."},
-        "data": {"type": ["object", "null"], "description": "The answer."},
-    });
-    let required = json!(["event_type", "status", "data"]);
-    let schema = [("type", "object".into()), ("properties", properties), ("required", required)];
-    schema.into_iter().map(|(word, value)| (word.to_owned(), value)).collect()
-}
-
-fn reply_name(request: &str) -> String {
+pub(super) fn reply_name(request: &str) -> String {
     format!("{request}.reply")
 }
 

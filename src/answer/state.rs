@@ -5,9 +5,13 @@ use serde_json::{Value, json};
 use super::{
     Asking,
     context::at,
+    found::Found,
     outcome::{Outcome, Unanswered},
 };
-use crate::{domain::Head, event::request::GetState};
+use crate::{
+    domain::{Head, Variable},
+    event::request::GetState,
+};
 
 impl Asking<'_> {
     pub(super) async fn state(&self, wanted: &GetState) -> Result<Outcome, Unanswered> {
@@ -30,15 +34,29 @@ impl Asking<'_> {
                 && state_type.is_none_or(|wanted| variable.state_type == wanted)
                 && key.is_none_or(|wanted| variable.key == wanted)
         });
-        let views = live.map(|variable| {
-            json!({
-                "state_type": variable.state_type,
-                "state_key": variable.key,
-                "state_value": variable.value,
-                "set_at": at(variable.set_at),
-                "expires_at": variable.expires_at.map(at),
-            })
-        });
-        Ok(views.collect())
+        Ok(live.map(view).collect())
     }
+
+    /// The variables of a conversation: those that live, or those that an archived one ended with and that would live still.
+    pub(super) async fn variables_of(&self, found: &Found) -> Result<Value, Unanswered> {
+        let row = match found {
+            Found::Head(head) => return self.live_variables(head, None, None).await,
+            Found::Row(row) => row,
+        };
+        let kept = row.variables.clone().map(serde_json::from_value::<Vec<Variable>>);
+        let kept = kept.transpose().map_err(|_| Unanswered::Fault)?.unwrap_or_default();
+        let now = self.event.received_at;
+        let live = |variable: &&Variable| variable.value.is_some() && variable.expires_at.is_none_or(|at| now < at);
+        Ok(kept.iter().filter(live).map(view).collect())
+    }
+}
+
+fn view(variable: &Variable) -> Value {
+    json!({
+        "state_type": variable.state_type,
+        "state_key": variable.key,
+        "state_value": variable.value,
+        "set_at": at(variable.set_at),
+        "expires_at": variable.expires_at.map(at),
+    })
 }

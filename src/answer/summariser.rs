@@ -1,21 +1,19 @@
 //! Who summarises: the extract that is built in, or a model behind an OpenAI-compatible chat endpoint.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use aws_smithy_http_client::{
-    Connector,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
-use aws_smithy_runtime_api::client::{http::HttpConnector, orchestrator::HttpRequest};
-use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
-use serde::Deserialize;
-use serde_json::json;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
+use url::Url;
 
 use super::outcome::Unanswered;
 use crate::{
     breaker::Breaker,
+    clock::Clock,
     context::{Counting, Line, buffer_string, extract},
+    http::{
+        Http, NoAnswer, Outgoing,
+        chat::{self, Question},
+    },
 };
 
 /// An endpoint's answer is read up to this many bytes: a summary is a thousand tokens.
@@ -69,49 +67,28 @@ impl Summariser {
 
 /// An OpenAI-compatible chat endpoint.
 pub struct Endpoint {
-    url: String,
+    url: Url,
     key: Option<String>,
     model: String,
     patience: Duration,
-    connector: Connector,
+    http: Http,
     breaker: Breaker,
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    choices: Vec<Choice>,
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    message: Content,
-}
-
-#[derive(Deserialize)]
-struct Content {
-    content: Option<String>,
 }
 
 impl Endpoint {
     /// Of `model` at `url`, the whole address of its chat completions. Connects to nothing yet; waits `patience` for an answer.
-    pub fn new(url: String, key: Option<String>, model: String, patience: Duration) -> Self {
-        let connector = Connector::builder().tls_provider(Provider::Rustls(CryptoMode::Ring)).build();
-        Self { url, key, model, patience, connector, breaker: Breaker::default() }
+    pub fn new(url: Url, key: Option<String>, model: String, patience: Duration, clock: Arc<dyn Clock>) -> Self {
+        let http = Http::to_own(clock).reading(LONGEST_ANSWER);
+        Self { url, key, model, patience, http, breaker: Breaker::default() }
     }
 
     async fn ask(&self, told: &Told<'_>) -> Result<String, Unanswered> {
-        let failed = Unanswered::Refused("the summariser did not answer with a summary");
         if self.breaker.admit().is_err() {
             return Err(Unanswered::Refused(
                 "the summariser failed several times in a row and is left alone for a while",
             ));
         }
-        let left = told.until.saturating_duration_since(Instant::now()).mul_f64(PART);
-        let answer = timeout(self.patience.min(left), self.answer(told)).await;
-        let answer = match answer {
-            Ok(answer) => answer.filter(|text| !text.trim().is_empty()).ok_or(failed),
-            Err(_) => Err(Unanswered::Late),
-        };
+        let answer = self.answer(told).await;
         match &answer {
             Ok(_) => self.breaker.succeeded(),
             Err(_) => self.breaker.failed(),
@@ -119,8 +96,7 @@ impl Endpoint {
         answer
     }
 
-    /// Says nothing of why not: an endpoint's words may repeat what it was told.
-    async fn answer(&self, told: &Told<'_>) -> Option<String> {
+    async fn answer(&self, told: &Told<'_>) -> Result<String, Unanswered> {
         let mut lines = buffer_string(told.lines);
         if lines.len() > LONGEST_TOLD {
             // tokens are at most as many as bytes
@@ -128,32 +104,23 @@ impl Endpoint {
         }
         let content =
             format!("Current summary:\n{}\n\nNew lines of conversation:\n{lines}\n\nNew summary:", told.previous);
-        let body = json!({
-            "model": self.model,
-            "temperature": 0,
-            "max_tokens": told.most.max(1),
-            "messages": [{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": content}],
-        });
-        let mut request = HttpRequest::new(SdkBody::from(body.to_string()));
-        request.set_method("POST").ok()?;
-        request.set_uri(self.url.as_str()).ok()?;
-        let headers = request.headers_mut();
-        headers.try_insert("content-type", "application/json").ok()?;
-        if let Some(key) = &self.key {
-            headers.try_insert("authorization", format!("Bearer {key}")).ok()?;
-        }
-        let response = self.connector.call(request).await.ok()?;
-        if !response.status().is_success() {
-            return None;
-        }
-        let (mut body, mut read) = (ByteStream::new(response.into_body()), Vec::new());
-        while let Some(chunk) = body.next().await {
-            read.extend_from_slice(&chunk.ok()?);
-            if read.len() > LONGEST_ANSWER {
-                return None;
-            }
-        }
-        let answer: Answer = serde_json::from_slice(&read).ok()?;
-        answer.choices.into_iter().next()?.message.content
+        let question = Question {
+            model: &self.model,
+            instruction: INSTRUCTION,
+            told: &content,
+            tokens: told.most.max(1),
+            object: false,
+        };
+        let body = question.body();
+        let outgoing = Outgoing::json(&self.url, self.key.as_deref(), &body);
+        let left = told.until.saturating_duration_since(Instant::now()).mul_f64(PART);
+        let summary = match self.http.send_within(self.patience.min(left), outgoing).await {
+            Ok(answer) if answer.is_success() => chat::said(&answer.body).ok(),
+            Ok(_) => None,
+            Err(NoAnswer::Timeout) => return Err(Unanswered::Late),
+            Err(_) => None,
+        };
+        let failed = Unanswered::Refused("the summariser did not answer with a summary");
+        summary.filter(|text| !text.trim().is_empty()).ok_or(failed)
     }
 }

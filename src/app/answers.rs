@@ -50,12 +50,8 @@ pub(super) fn of(
         None => Summariser::Extract,
         Some(model) => {
             let key = model.key.as_ref().map(|key| key.reveal().to_owned());
-            Summariser::Endpoint(Box::new(Endpoint::new(
-                model.url.reveal().to_owned(),
-                key,
-                model.model.clone(),
-                model.patience,
-            )))
+            let (url, name) = (model.url.clone(), model.model.clone());
+            Summariser::Endpoint(Box::new(Endpoint::new(url, key, name, model.patience, clock.clone())))
         }
     };
     Answers {

@@ -2,20 +2,26 @@
 
 mod answers;
 mod clients;
+mod hot;
 mod observers;
 mod outlets;
+mod portals;
+mod process;
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
+use futures_util::future::join_all;
 use tokio::{signal::unix, time::interval};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use uuid::Uuid;
 
 pub use clients::{Clients, Endpoints};
+pub use hot::hot;
 use observers::Observers;
 pub use outlets::outbox;
+pub use process::{keep_to_itself, version};
 
 use crate::{
     archive::{Guarded, Options, PostgresArchive},
@@ -24,7 +30,8 @@ use crate::{
     config::{Config, DatabaseConfig},
     consumer::{Consumer, Limits, Stop},
     counters::Counters,
-    hot::{DynamoStore, Hot},
+    hot::{Hot, PostgresStore},
+    journal::Journal,
     pipeline::Pipeline,
     queue::{Inbox, Leases, SqsQueue},
     relay::Relay,
@@ -45,10 +52,14 @@ pub struct App {
     pub timer: Timer,
     /// The outbound loop; none without a sinks file.
     pub relay: Option<Arc<Relay>>,
+    /// The loops that read journals of CRMs.
+    pub journals: Vec<Journal>,
     /// The archive.
     pub archive: PostgresArchive,
     /// What happened so far.
     pub counters: Arc<Counters>,
+    /// The hot store whose expired rows must be swept.
+    swept: Option<PostgresStore>,
     observers: Observers,
     period: Duration,
 }
@@ -60,8 +71,10 @@ impl App {
     /// A client cannot be built from these settings.
     pub async fn build(config: &Config) -> anyhow::Result<Self> {
         let counters = Arc::new(Counters::default());
-        let endpoints =
-            Endpoints { queue_region: config.queue_region.clone(), table_region: config.table_region.clone() };
+        let endpoints = Endpoints {
+            queue_region: config.queue_region.clone(),
+            table_region: config.hot.table_region().map(str::to_owned),
+        };
         let clients = Clients::build(&endpoints, config.limits.wait, &counters).await;
         let archive = archive(&config.database)?;
         let queue = SqsQueue::new(
@@ -70,13 +83,16 @@ impl App {
             config.dead_letter_url.clone(),
             config.visibility,
         );
-        let store = Arc::new(DynamoStore::new(clients.dynamodb.clone(), config.table.clone(), config.hot_ttl));
+        let statements = counters.clone();
+        let counted = Arc::new(move || statements.hot_statements.add(1));
+        let hot::Built { store, swept } = hot::build(&config.hot, &clients, config.hot_ttl, counted)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let queue = Arc::new(queue);
         let inbox = Arc::new(Inbox::over(queue.clone(), config.delete_linger));
         let (instance, breaker) = (instance(), Arc::<Breaker>::default());
         let readers = answers::Readers::of(config)?;
         let answers = Arc::new(answers::of(config, clients.sqs.control.clone(), readers, &counters, &clock));
+        let portals = Arc::new(portals::of(config.sinks.as_ref()));
         let pipeline = |inbox: Arc<Inbox>| Pipeline {
             hot: Hot::over(store.clone(), config.linger),
             archive: Arc::new(Guarded::by(
@@ -90,6 +106,7 @@ impl App {
             counters: counters.clone(),
             clock: clock.clone(),
             answers: answers.clone(),
+            portals: portals.clone(),
         };
         let requests = config.answers.queue_url.clone().map(|url| {
             let queue = SqsQueue::new(clients.sqs.clone(), url, config.dead_letter_url.clone(), config.visibility);
@@ -97,6 +114,7 @@ impl App {
             let Limits { wait, drain, .. } = config.limits;
             Requests::new(pipeline, wait, config.answers.at_once, drain, instance)
         });
+        let journals = portals::journals(config, &queue, &counters, &clock)?;
         let relay = match &config.sinks {
             Some(sinks) => {
                 let outbox = outbox(&config.database)?;
@@ -110,9 +128,11 @@ impl App {
                 .parking(config.park.clone()),
             requests,
             relay,
-            timer: Timer::new(store, inbox, clock.clone(), counters.clone()),
+            journals,
+            timer: Timer::new(store.clone(), inbox, clock.clone(), counters.clone()),
             archive,
-            observers: Observers::of(config, instance, counters.clone(), breaker, clock),
+            swept,
+            observers: Observers::of(config, instance, counters.clone(), breaker, store.clone(), clock),
             counters,
             period: config.timer,
         })
@@ -147,7 +167,7 @@ impl App {
             }
         };
         let observed = self.observers.start(&stop.drain).await?;
-        info!(version = env!("CARGO_PKG_VERSION"), "started");
+        info!(version = version(), "started");
         tokio::join!(
             on_signal,
             async {
@@ -161,6 +181,8 @@ impl App {
             },
             self.timer.run(self.period, stop.drain.clone()),
             self.relay(stop.drain.clone()),
+            hot::expire(self.swept.as_ref(), stop.drain.clone()),
+            join_all(self.journals.iter().map(|journal| journal.run(stop.drain.clone()))),
             self.log_totals(stop.drain.clone()),
         );
         self.totals("totals at the end");

@@ -16,6 +16,8 @@ use crate::{
     clock::Clock,
     config::Config,
     counters::Counters,
+    fleet::Announcer,
+    hot::HotStore,
     telemetry::{Health, HealthFile, Page, Push},
 };
 
@@ -33,10 +35,11 @@ pub(super) struct Observers {
     health: Arc<Health>,
     counters: Arc<Counters>,
     archive: Arc<Breaker>,
+    announcer: Option<Arc<Announcer>>,
 }
 
 impl Observers {
-    /// As `config` wants them; `instance` names this process among the replicas.
+    /// As `config` wants them; `instance` names this process among the replicas, which tell `top` through `hot` how they are.
     ///
     /// Of the archive nobody but its breaker knows whether it is away.
     pub(super) fn of(
@@ -44,8 +47,14 @@ impl Observers {
         instance: Uuid,
         counters: Arc<Counters>,
         archive: Arc<Breaker>,
+        hot: Arc<dyn HotStore>,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        let announcer = |every| {
+            let name = (instance.to_string(), host());
+            Arc::new(Announcer::new(hot, counters.clone(), clock.clone(), name, every))
+        };
+        let announcer = config.beat.map(announcer);
         let push = config.metrics.push.as_ref();
         let push = push.map(|push| Arc::new(Push::new(push, &instance.to_string(), counters.clone(), clock.clone())));
         Self {
@@ -55,6 +64,7 @@ impl Observers {
             health: Arc::new(Health::new(counters.clone(), clock, config.timer)),
             counters,
             archive,
+            announcer,
         }
     }
 
@@ -80,10 +90,21 @@ impl Observers {
             let ended = ended.clone();
             tasks.spawn(async move { push.run(ended).await });
         }
+        if let Some(announcer) = self.announcer.clone() {
+            let (stop, ended) = (stop.clone(), ended.clone());
+            tasks.spawn(async move { announcer.run(stop, ended).await });
+        }
         let (health, stop, all_ended) = (self.health.clone(), stop.clone(), ended.clone());
         tasks.spawn(async move { health.watch(file, stop, all_ended).await });
         Ok(Observed { tasks, ended })
     }
+}
+
+/// What this machine, or pod, is called.
+fn host() -> String {
+    let told = crate::config::environment("HOSTNAME").filter(|name| !name.trim().is_empty());
+    let name = told.or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok()).unwrap_or_default();
+    name.trim().chars().take(63).collect()
 }
 
 /// Sets what only a breaker knows.

@@ -11,10 +11,11 @@ use crate::{
     config::{DatabaseConfig, SinkConfig, SinksConfig, Target},
     counters::Counters,
     hot::HotStore,
+    http::Http,
     outbox::{Order, Outbox, Rate, Registration, Schedule},
     queue::Queue,
     relay::{Outlet, Relay},
-    sink::{self, Http, Shared},
+    sink::{self, Shared},
 };
 
 /// Connections of the outbox: each piece of work is a few short statements.

@@ -17,7 +17,7 @@ const LINK: &str = "
     values ($1, $2, $3, $4, $5, $6, $7, $8::numeric)
     on conflict (conversation_id) do update
     set crm = excluded.crm, crm_id = excluded.crm_id, prospect = coalesce(excluded.prospect, l.prospect),
-        contact = coalesce(excluded.contact, l.contact), changed_by = excluded.changed_by, updated_at = now()
+        contact = coalesce(excluded.contact, l.contact), state = 'active', changed_by = excluded.changed_by, updated_at = now()
     where l.changed_by < excluded.changed_by";
 
 /// What a file says is older than anything events said.

@@ -102,7 +102,15 @@ const FORGET_OLD_RATINGS: &str = "
     set contact = null, thread = 'erased', comment = null, value = case kind when 'custom' then '' else value end
     where project = $1 and contact = $2 and answered_at <= $3";
 
-const FORGET_LINKS: &str = "delete from crm_link where conversation_id = any($1) or (project = $2 and contact = $3)";
+const FORGET_LINKS: &str = "
+    with gone as (
+        delete from crm_link where conversation_id = any($1) or (project = $2 and contact = $3)
+        returning crm, crm_id
+    ),
+    properties as (
+        delete from crm_property p using gone where p.crm = gone.crm and p.crm_id = gone.crm_id
+    )
+    select from gone";
 
 impl PostgresArchive {
     /// What stands of a person.

@@ -3,18 +3,19 @@
 //! And behind a queue of its own: a thousand closes of one midnight wait for their turn at a connection here, for as long as
 //! their leases are held. To wait is no failure; a database that does not answer is.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{info, warn};
 
-use super::{Archive, ArchiveError, Summary, Transaction};
+use super::{Archive, ArchiveError, Heard, Reach, Summary, Transaction};
 use crate::{
     breaker::Breaker,
     domain::{
-        Changes, Classification, Close, ConversationId, CrmLink, EventId, Message, Rating, Record, Thread, Variable,
+        Changes, Classification, Close, ConversationId, CrmLink, EventId, Message, Rating, Record, RecordChange,
+        Thread, Variable,
     },
 };
 
@@ -81,6 +82,11 @@ impl Archive for Guarded {
         told(&self.breaker, self.inner.link(thread, conversation, link).await)
     }
 
+    async fn record_changed(&self, change: &RecordChange, reach: Reach<'_>) -> Result<Heard, ArchiveError> {
+        let _turn = self.admit().await?;
+        told(&self.breaker, self.inner.record_changed(change, reach).await)
+    }
+
     async fn request_erasure(
         &self,
         project: &str,
@@ -124,6 +130,10 @@ impl Transaction for GuardedTransaction {
 
     async fn classify(&mut self, thread: &Thread, said: &Classification) -> Result<bool, ArchiveError> {
         told(&self.breaker, self.inner.classify(thread, said).await)
+    }
+
+    async fn still_open(&mut self, reached: &[Duration]) -> Result<(), ArchiveError> {
+        self.inner.still_open(reached).await
     }
 
     async fn keep_variables(&mut self, record: &Record, variables: &[Variable]) -> Result<(), ArchiveError> {

@@ -46,7 +46,7 @@ pub struct StatsRow {
     pub system_count: i64,
     /// Messages that came after the close.
     pub late_count: i64,
-    /// Tokens of its messages.
+    /// Tokens of its messages, as counted when they were saved.
     pub token_count: i64,
     /// From the first message to the last, in milliseconds.
     pub duration_ms: Option<i64>,

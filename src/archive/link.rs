@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{ArchiveError, PostgresArchive};
 use crate::domain::ConversationId;
 
-const LINK: &str = "select conversation_id, contact, crm, crm_id, prospect, created_at, updated_at from crm_link";
+const LINK: &str = "select conversation_id, contact, crm, crm_id, prospect, created_at, updated_at from crm_link where state <> 'erased' and ";
 
 /// Links are counted up to here.
 pub const COUNTED: i64 = 100_000;
@@ -53,7 +53,7 @@ struct Count {
 impl PostgresArchive {
     pub(super) async fn link_of(&self, project: &str, id: ConversationId) -> Result<Option<LinkRow>, ArchiveError> {
         let mut query = QueryBuilder::<Postgres>::new(LINK);
-        query.push(" where conversation_id = ").push_bind(id.0).push(" and project = ").push_bind(project);
+        query.push("conversation_id = ").push_bind(id.0).push(" and project = ").push_bind(project);
         Ok(self.rows(query).await?.pop())
     }
 
@@ -66,7 +66,8 @@ impl PostgresArchive {
         }
         query.push(" order by crm_id, conversation_id limit ").push_bind(i64::from(links.most));
         let rows = self.rows(query).await?;
-        let mut query = QueryBuilder::<Postgres>::new("select count(*) from (select from crm_link");
+        let mut query =
+            QueryBuilder::<Postgres>::new("select count(*) from (select from crm_link where state <> 'erased' and ");
         of_project(&mut query, links);
         query.push(" limit ").push_bind(COUNTED).push(") as counted");
         let total: Vec<Count> = self.rows(query).await?;
@@ -75,7 +76,7 @@ impl PostgresArchive {
 }
 
 fn of_project(query: &mut QueryBuilder<Postgres>, links: &Links) {
-    query.push(" where project = ").push_bind(&links.project);
+    query.push("project = ").push_bind(&links.project);
     if let Some(crm_id) = &links.crm_id {
         query.push(" and crm_id = ").push_bind(crm_id);
     }

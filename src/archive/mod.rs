@@ -5,7 +5,9 @@
 mod classify;
 mod columns;
 mod content_hash;
+mod crm_cursor;
 mod crm_link;
+mod crm_record;
 mod details;
 mod erase;
 mod error;
@@ -14,7 +16,9 @@ mod guarded;
 mod hold;
 mod life;
 mod link;
+mod older;
 mod postgres;
+mod privileges;
 mod purge;
 mod rating;
 mod read;
@@ -25,19 +29,25 @@ mod transaction;
 mod verify;
 mod walk;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use thiserror::Error;
 
 pub use content_hash::ContentHash;
+pub use crm_cursor::{Cursor as JournalCursor, Stream};
 pub use crm_link::OlderLink;
+pub use crm_record::{Heard, Reach};
 pub use erase::{ErasureDone, ErasureRequest, Traces};
 pub use figures::{Figures, Grouping, Period};
 pub use guarded::Guarded;
 pub use hold::Hold;
 pub use life::{LateRow, RatingRow, StatsRow};
 pub use link::{COUNTED, LinkRow, Links};
+pub use older::{Older, OlderCount, OlderHeld, OlderKept, OlderService, OlderSpan};
 pub use postgres::{Options, PostgresArchive};
+pub use privileges::{Lacking, NEEDED};
 pub use purge::{Purgeable, Purged};
 pub use read::{ConversationRow, Cursor, Filter, MessageRow, Standing};
 pub use reader::{ArchiveReader, GuardedReader, Listing};
@@ -45,7 +55,8 @@ pub use verify::Recheck;
 pub use walk::{DayTotal, Span};
 
 use crate::domain::{
-    Changes, Classification, Close, ConversationId, CrmLink, EventId, Message, Rating, Record, Thread, Variable,
+    Changes, Classification, Close, ConversationId, CrmLink, EventId, Message, Rating, Record, RecordChange, Thread,
+    Variable,
 };
 
 /// The archive as the pipeline sees it.
@@ -60,6 +71,10 @@ pub trait Archive: Send + Sync {
     /// Stores which customer record `conversation` of `thread` belongs to, unless a later event said so. Durable when it
     /// returns.
     async fn link(&self, thread: &Thread, conversation: ConversationId, link: &CrmLink) -> Result<(), ArchiveError>;
+
+    /// Takes what happened to a record of a CRM: links and what is known of its properties follow, and others are told. Durable
+    /// when it returns; an older word than what stands changes nothing, nor does the same again.
+    async fn record_changed(&self, change: &RecordChange, reach: Reach<'_>) -> Result<Heard, ArchiveError>;
 
     /// Writes down that the person `contact` of `project` is to be erased, unless this event said so already. Durable when
     /// it returns; `conversationd erase --pending` does it.
@@ -96,6 +111,9 @@ pub trait Transaction: Send {
     /// Says how the conversation ended and what it was about, if it has closed in `thread`, nobody took it over, and nobody
     /// said more than that it is unclassified. A topic that stands stays. Returns whether that changed anything.
     async fn classify(&mut self, thread: &Thread, said: &Classification) -> Result<bool, ArchiveError>;
+
+    /// It is open still, and has reached these ages: others are told, once of each.
+    async fn still_open(&mut self, reached: &[Duration]) -> Result<(), ArchiveError>;
 
     /// Stores the variables the conversation ends with, in place of those that stood; once it is closed, they stay.
     async fn keep_variables(&mut self, record: &Record, variables: &[Variable]) -> Result<(), ArchiveError>;

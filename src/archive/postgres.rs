@@ -16,8 +16,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use super::columns::to_the_microsecond;
 use super::session::{Session, within};
 use super::transaction::PostgresTransaction;
-use super::{Archive, ArchiveError, Transaction, crm_link, rating};
-use crate::domain::{ConversationId, CrmLink, EventId, Notice, Rating, Thread};
+use super::{Archive, ArchiveError, Heard, Reach, Transaction, crm_link, rating};
+use crate::domain::{ConversationId, CrmLink, EventId, Notice, Rating, RecordChange, Thread};
 use crate::outbox;
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -169,6 +169,10 @@ impl Archive for PostgresArchive {
         crm_link::write(patience, connection, thread, conversation, link).await?;
         session.give_back();
         Ok(())
+    }
+
+    async fn record_changed(&self, change: &RecordChange, reach: Reach<'_>) -> Result<Heard, ArchiveError> {
+        self.hear(change, reach).await
     }
 
     async fn request_erasure(

@@ -21,6 +21,8 @@ pub(super) const CONVERSATION: &str = "
 const SERVER: &str = "
     select current_setting('server_version_num')::int4 as version, current_setting('fsync') = 'on' as fsync,
            current_setting('synchronous_commit') as synchronous_commit, clock_timestamp() as now,
+           current_setting('max_connections')::int4 as connections,
+           extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp())::int8 as behind,
            to_regclass('_sqlx_migrations') is not null as migrated";
 
 const APPLIED: &str = "select version, checksum from _sqlx_migrations where success order by version";
@@ -36,6 +38,10 @@ pub struct Standing {
     pub synchronous_commit: String,
     /// Its clock.
     pub now: DateTime<Utc>,
+    /// Connections it takes, of everybody together.
+    pub connections: i32,
+    /// Of a replica, seconds since the last change it took over; `None` for what is none.
+    pub behind: Option<i64>,
     /// The newest migration that stands; `None` when none does.
     pub version: Option<i64>,
     /// The newest migration of this release.
@@ -52,6 +58,8 @@ struct Server {
     fsync: bool,
     synchronous_commit: String,
     now: DateTime<Utc>,
+    connections: i32,
+    behind: Option<i64>,
     migrated: bool,
 }
 
@@ -129,7 +137,7 @@ pub struct ConversationRow {
     pub variables: Option<Value>,
     /// Its messages.
     pub message_count: i64,
-    /// The tokens of its messages.
+    /// The tokens of its messages, as counted when they were saved.
     pub token_count: i64,
     /// SHA-256 over its messages in order, in hexadecimal.
     pub content_hash: Option<String>,
@@ -286,6 +294,8 @@ impl PostgresArchive {
             fsync: server.fsync,
             synchronous_commit: server.synchronous_commit,
             now: server.now,
+            connections: server.connections,
+            behind: server.behind,
             version: applied.last().map(|(version, _)| *version),
             release: MIGRATIONS.iter().map(|it| it.version).max().unwrap_or_default(),
             missing: missing.map(|it| it.version).collect(),

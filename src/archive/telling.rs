@@ -18,6 +18,7 @@ pub(super) struct Telling {
     ratings: Vec<Rating>,
     amended: bool,
     classified: bool,
+    reached: Vec<Duration>,
 }
 
 /// Messages inserted.
@@ -39,10 +40,13 @@ struct Standing {
     topic: Option<String>,
     subtopic: Option<String>,
     now: DateTime<Utc>,
+    is_new: bool,
 }
 
+/// Within a transaction `now()` stands still: a row made at that moment was made by this one.
 const STANDING: &str = "
-    select opened_at, closed_at, agent_id, contact_name, resolution, topic, subtopic, now() as now
+    select opened_at, closed_at, agent_id, contact_name, resolution, topic, subtopic, now() as now,
+           created_at = now() as is_new
     from conversation where id = $1";
 
 impl Telling {
@@ -69,8 +73,12 @@ impl Telling {
         self.classified = true;
     }
 
-    /// Writes the notices: of its end when this is the conversation's first `close`, else of what came to stand in the
-    /// archive; of ratings; of what was amended; of its classification. The conversation has `messages` now.
+    pub(super) fn still_open(&mut self, reached: &[Duration]) {
+        self.reached.extend(reached);
+    }
+
+    /// Writes the notices: of its beginning, when this transaction is the one that makes its row; of its end when this is the conversation's first `close`, else of what came to stand in the
+    /// archive; of ratings; of what was amended; of its classification; of how long it has been open. The conversation has `messages` now.
     pub(super) async fn write(
         self,
         patience: Duration,
@@ -80,7 +88,7 @@ impl Telling {
         messages: u64,
     ) -> Result<(), ArchiveError> {
         let Some(thread) = &self.thread else { return Ok(()) };
-        let changed = self.amended || self.classified;
+        let changed = self.amended || self.classified || !self.reached.is_empty();
         if close.is_none() && self.added.is_none() && self.ratings.is_empty() && !changed {
             return Ok(());
         }
@@ -93,11 +101,12 @@ impl Telling {
             details: details::read(patience, connection, record.id).await?,
             ..record.clone()
         };
-        let mut notices: Vec<Notice> = self
-            .ratings
-            .iter()
-            .map(|rating| Notice::rated(thread, Some(&record), standing.closed_at, rating))
-            .collect();
+        let mut notices: Vec<Notice> = Vec::new();
+        if standing.is_new {
+            notices.push(Notice::opened(thread, &record));
+        }
+        notices
+            .extend(self.ratings.iter().map(|rating| Notice::rated(thread, Some(&record), standing.closed_at, rating)));
         let ended = Ended {
             at: standing.closed_at,
             resolution: standing.resolution.and_then(|resolution| u8::try_from(resolution).ok()),
@@ -105,10 +114,10 @@ impl Telling {
             subtopic: standing.subtopic,
         };
         if self.amended {
-            notices.extend(Notice::updated(thread, &record, &ended, standing.now));
+            notices.extend(Notice::updated(thread, &record, &ended, messages, standing.now));
         }
         if self.classified {
-            notices.push(Notice::classified(thread, &record, &ended, standing.now));
+            notices.push(Notice::classified(thread, &record, &ended, messages, standing.now));
         }
         match (close, self.added) {
             (Some(close), _) => {
@@ -123,6 +132,7 @@ impl Telling {
             }
             (None, None) => {}
         }
+        notices.extend(self.reached.iter().map(|age| Notice::open_for_long(thread, &record, *age)));
         within(patience, outbox::enqueue(connection, &notices)).await?;
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! Read committed is what it needs and what it asks for: after the lock, and after waiting for another writer of the
 //! same event, each statement must see what that other one committed.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -68,7 +68,7 @@ const KEEP_VARIABLES: &str = "
     where id = $1 and closed_at is null and variables is distinct from $2";
 
 /// Written with the close, and again when anything came since; a row that says so already is left alone.
-const KEEP_STATISTICS: &str = "
+pub(super) const KEEP_STATISTICS: &str = "
     insert into conversation_stats as kept (
         conversation_id, incoming_count, outgoing_count, system_count, late_count, token_count, first_message_at,
         last_message_at, duration_ms, first_response_ms, rating_count, csat, nps
@@ -246,6 +246,11 @@ impl Transaction for PostgresTransaction {
             self.telling.classified();
         }
         Ok(changed)
+    }
+
+    async fn still_open(&mut self, reached: &[Duration]) -> Result<(), ArchiveError> {
+        self.telling.still_open(reached);
+        Ok(())
     }
 
     async fn keep_variables(&mut self, record: &Record, variables: &[Variable]) -> Result<(), ArchiveError> {

@@ -28,7 +28,7 @@ pub struct Recheck {
     pub content_hash: Option<String>,
     /// Content hash of what stands; hexadecimal.
     pub hash_found: Option<String>,
-    /// Whether its statistics are what the messages and ratings add up to; `None` when it has none.
+    /// Whether its statistics are what the messages and ratings add up to; `None` while it is open and has none.
     pub statistics_hold: Option<bool>,
 }
 
@@ -46,15 +46,15 @@ const RECHECK: &str = "
     select c.id, c.project, c.closed_at, c.message_count, content.message_count as messages_found, c.token_count,
            content.token_count as tokens_found, encode(c.content_hash, 'hex') as content_hash,
            encode(content.content_hash, 'hex') as hash_found,
-           (
-               select (s.incoming_count, s.outgoing_count, s.system_count, s.late_count, s.token_count, s.duration_ms,
+           case when c.closed_at is not null then exists (
+               select from conversation_stats s, conversation_statistics(c.id) n
+               where s.conversation_id = c.id and
+                      (s.incoming_count, s.outgoing_count, s.system_count, s.late_count, s.token_count, s.duration_ms,
                        s.first_response_ms, s.rating_count, s.csat, s.nps)
                       is not distinct from
                       (n.incoming_count, n.outgoing_count, n.system_count, n.late_count, n.token_count, n.duration_ms,
                        n.first_response_ms, n.rating_count, n.csat, n.nps)
-               from conversation_stats s, conversation_statistics(c.id) n
-               where s.conversation_id = c.id
-           ) as statistics_hold
+           ) end as statistics_hold
     from conversation c, conversation_content(c.id) content
     where c.id = any(";
 

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::{config::Protocol, domain::Classification};
+use crate::{config::Protocol, domain::Classification, http::chat};
 
 /// How the conversation ended, as the endpoint has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,13 +18,9 @@ pub(super) struct Heard {
 /// # Errors
 /// It is none; why, in our words.
 pub(super) fn read(protocol: &Protocol, body: &[u8]) -> Result<Heard, &'static str> {
-    let body: Value = serde_json::from_slice(body).map_err(|_| "the answer is not JSON, or too long")?;
     let object = match protocol {
-        Protocol::Plain => body,
-        Protocol::OpenAi { .. } => {
-            let content = body.pointer("/choices/0/message/content").and_then(Value::as_str);
-            object_in(content.ok_or("the answer has no content")?).ok_or("the model's answer is not a JSON object")?
-        }
+        Protocol::Plain => serde_json::from_slice(body).map_err(|_| "the answer is not JSON, or too long")?,
+        Protocol::OpenAi { .. } => object_in(&chat::said(body)?).ok_or("the model's answer is not a JSON object")?,
     };
     let Value::Object(object) = object else { return Err("the answer is not a JSON object") };
     let resolution = object.get("resolution").and_then(resolution).ok_or("the answer has no resolution of 0 to 3")?;

@@ -15,12 +15,13 @@ use tracing::debug;
 
 use crate::{
     archive::{ArchiveReader, ConversationRow},
-    config::{ClassifierTarget, Protocol},
+    config::{ClassifierTarget, Protocol, Secret},
     domain::{Classification, ConversationId, Notice, Thread},
     event,
     hot::HotStore,
+    http::{Http, Outgoing},
     queue::{Command, Queue, QueueError, fifo_id},
-    sink::{Dispatch, Http, Outcome, Outgoing, Sink, Verdict},
+    sink::{Dispatch, Outcome, Sink, Verdict},
 };
 use transcript::Told;
 
@@ -86,16 +87,10 @@ impl Classifier {
             Protocol::Plain => question::plain(row, told),
             Protocol::OpenAi { model } => question::chat(row, told, model),
         };
-        let mut headers = vec![
-            ("content-type", "application/json".to_owned()),
-            ("accept", "application/json".to_owned()),
-            ("idempotency-key", format!("evt_{}", notice.id.0.simple())),
-        ];
-        if let Some(token) = &self.target.token {
-            let none = || Verdict::failed(Outcome::Misconfigured, None, "the token is not where it should be");
-            headers.push(("authorization", format!("Bearer {}", token.read().ok_or_else(none)?.reveal())));
-        }
-        let outgoing = Outgoing { method: "POST", url: &self.target.url, headers, body: body.to_string().into_bytes() };
+        let none = || Verdict::failed(Outcome::Misconfigured, None, "the token is not where it should be");
+        let token = self.target.token.as_ref().map(|token| token.read().ok_or_else(none)).transpose()?;
+        let mut outgoing = Outgoing::json(&self.target.url, token.as_ref().map(Secret::reveal), &body);
+        outgoing.headers.push(("idempotency-key", format!("evt_{}", notice.id.0.simple())));
         let answered = self.http.send(outgoing).await;
         let verdict = Verdict::of_http(&answered);
         match (verdict.outcome, answered) {
@@ -159,7 +154,7 @@ fn thread_of(row: &ConversationRow) -> Thread {
 
 /// There is nothing to ask.
 fn passed(why: &str) -> Verdict {
-    Verdict { outcome: Outcome::Delivered, status: None, reason: Some(why.to_owned()) }
+    Verdict { reason: Some(why.to_owned()), ..Verdict::delivered(None) }
 }
 
 fn again(why: &str) -> Verdict {

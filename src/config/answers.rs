@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use url::Url;
+
 use super::{
     Faults, MODELS, QUEUE_URL, QueueConfig, REPLY_BYTES, REPLY_QUEUES, REQUEST_QUEUE_URL, REQUEST_SECONDS, REQUESTS,
     SUMMARY_ENDPOINT, SUMMARY_KEY, SUMMARY_MODEL, SUMMARY_SECONDS, Secret, TOKENIZER, reader::Reader,
@@ -65,8 +67,8 @@ impl AskConfig {
 /// The model that summarises.
 #[derive(Clone)]
 pub struct EndpointConfig {
-    /// Address of its chat completions.
-    pub url: Secret,
+    /// Address of its chat completions; may carry a password.
+    pub url: Url,
     /// Its key.
     pub key: Option<Secret>,
     /// Its name.
@@ -136,17 +138,18 @@ fn models(reader: &mut Reader<'_>) -> Models {
 
 fn endpoint(reader: &mut Reader<'_>) -> Option<EndpointConfig> {
     let url = reader.optional(SUMMARY_ENDPOINT)?;
-    if !(url.starts_with("https://") || url.starts_with("http://")) {
-        reader.fault(SUMMARY_ENDPOINT, "must be a URL: https://host/v1".into());
-    }
     let url = url.trim_end_matches('/');
     let url = if url.ends_with(CHAT) { url.to_owned() } else { format!("{url}{CHAT}") };
+    let url = Url::parse(&url).ok().filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"));
+    if url.is_none() {
+        reader.fault(SUMMARY_ENDPOINT, "must be a URL: https://host/v1".into());
+    }
     let model = reader.optional(SUMMARY_MODEL).unwrap_or_else(|| {
         reader.fault(SUMMARY_MODEL, format!("is needed with {}", SUMMARY_ENDPOINT.variable));
         String::new()
     });
     Some(EndpointConfig {
-        url: Secret(url),
+        url: url?,
         key: reader.optional(SUMMARY_KEY).map(Secret),
         model,
         patience: reader.seconds(SUMMARY_SECONDS, 1, 60),

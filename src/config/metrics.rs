@@ -2,11 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use hyper::{
-    Uri,
-    header::{HeaderName, HeaderValue},
-};
+use hyper::header::{HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
+use url::Url;
 
 use super::{
     Faults, HEALTH_FILE, METRICS_ADDRESS, OTLP_ENDPOINT, OTLP_HEADERS, OTLP_INTERVAL, OTLP_PROTOCOL, OTLP_TIMEOUT,
@@ -86,7 +84,7 @@ fn push(reader: &mut Reader<'_>) -> Option<PushConfig> {
     if setting.variable == OTLP_ENDPOINT.variable {
         url = format!("{}/v1/metrics", url.trim_end_matches('/'));
     }
-    let fits = |uri: Uri| uri.host().is_some() && uri.scheme_str().is_some_and(|s| s == "http" || s == "https");
+    let fits = |url: Url| url.has_host() && matches!(url.scheme(), "http" | "https");
     if !url.parse().is_ok_and(fits) {
         reader.fault(setting, "must be a URL: http(s)://host:4318".into());
     }

@@ -4,7 +4,9 @@
 
 mod answers;
 mod database;
+mod hot;
 mod metrics;
+mod older;
 mod reader;
 mod receipt;
 mod settings;
@@ -12,19 +14,25 @@ mod sinks;
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
-use crate::{consumer::Limits, domain::Policy, event::Kind};
+use crate::{
+    consumer::Limits,
+    domain::{Policy, TOLD_AT},
+    event::Kind,
+};
 
 pub use answers::{AnswerConfig, AskConfig, EndpointConfig};
 pub use database::DatabaseConfig;
+pub use hot::{HotConfig, TableConfig};
 pub use metrics::{HealthConfig, MetricsConfig, PushConfig};
+pub use older::OlderConfig;
 use reader::Reader;
 pub use reader::{Fault, Faults, Secret};
 pub use receipt::ReceiptConfig;
 use settings::*;
 pub use settings::{SETTINGS, Setting};
 pub use sinks::{
-    AlertRules, ClassifierTarget, DatalakeNames, EgressConfig, Protocol, QueueShape, RateConfig, SecretRef, SinkConfig,
-    SinksConfig, Target,
+    AlertRules, ClassifierTarget, DatalakeNames, EgressConfig, JournalConfig, PortalConfig, Protocol, QueueShape,
+    RateConfig, SecretRef, SinkConfig, SinksConfig, Target,
 };
 
 /// How the log looks.
@@ -56,15 +64,6 @@ pub struct QueueConfig {
     pub region: Option<String>,
 }
 
-/// The table, for commands that need no more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TableConfig {
-    /// Its name.
-    pub name: String,
-    /// Its region, unless AWS_REGION.
-    pub region: Option<String>,
-}
-
 /// Everything the daemon is told.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -74,10 +73,8 @@ pub struct Config {
     pub dead_letter_url: String,
     /// Region of both.
     pub queue_region: Option<String>,
-    /// Table.
-    pub table: String,
-    /// Its region.
-    pub table_region: Option<String>,
+    /// Hot store.
+    pub hot: HotConfig,
     /// Archive.
     pub database: DatabaseConfig,
     /// When conversations close.
@@ -102,6 +99,8 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// Where the daemon writes how it is.
     pub health_file: Option<PathBuf>,
+    /// How often a replica writes how it is; `None` for never.
+    pub beat: Option<Duration>,
     /// How requests are answered.
     pub answers: AnswerConfig,
     /// Outside systems that are told what happens; none without a file.
@@ -199,18 +198,6 @@ impl QueueConfig {
     }
 }
 
-impl TableConfig {
-    /// Reads where the table is.
-    ///
-    /// # Errors
-    /// All faults at once.
-    pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
-        let mut reader = Reader { get, faults: Vec::new() };
-        let table = Self { name: reader.required(TABLE), region: reader.optional(TABLE_REGION) };
-        reader.end(table)
-    }
-}
-
 impl Config {
     /// Reads everything.
     ///
@@ -218,19 +205,21 @@ impl Config {
     /// All faults at once, those between settings included.
     pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let mut reader = Reader { get, faults: Vec::new() };
-        let config = Self {
-            queue_url: reader.queue_url(QUEUE_URL),
-            dead_letter_url: reader.queue_url(DEAD_LETTER_URL),
+        let (queue_url, dead_letter_url) = (reader.queue_url(QUEUE_URL), reader.queue_url(DEAD_LETTER_URL));
+        let database = DatabaseConfig::read_with(&mut reader);
+        let mut config = Self {
+            queue_url,
+            dead_letter_url,
             queue_region: reader.optional(QUEUE_REGION),
-            table: reader.required(TABLE),
-            table_region: reader.optional(TABLE_REGION),
-            database: DatabaseConfig::read_with(&mut reader),
+            hot: HotConfig::read_with(&mut reader, &database),
+            database,
             policy: Policy {
                 grace: reader.seconds(GRACE, 0, DAY),
                 idle: reader.seconds(IDLE, 1, 365 * DAY),
                 max_age: reader.optional_seconds(MAX_AGE, 60, 365 * DAY),
                 day_ends_in: reader.zone(MIDNIGHT),
                 checkpoint: reader.seconds(CHECKPOINT, 1, 365 * DAY),
+                told_at: [None; TOLD_AT],
                 unfinished: reader.seconds(UNFINISHED, 1, DAY),
                 late_rating: reader.seconds(LATE_RATING, 0, 28 * DAY),
             },
@@ -252,9 +241,13 @@ impl Config {
             delete_linger: Duration::from_millis(reader.number(DELETE_LINGER, 0, 1000)),
             metrics: MetricsConfig::read_with(&mut reader),
             health_file: reader.optional(HEALTH_FILE).map(PathBuf::from),
+            beat: Some(reader.seconds(BEAT, 0, 60)).filter(|every| !every.is_zero()),
             answers: AnswerConfig::read(&mut reader),
             sinks: SinksConfig::read_with(&mut reader),
         };
+        if let Some(sinks) = &config.sinks {
+            config.policy.told_at = sinks.told_at();
+        }
         config.cross_check(&mut reader);
         reader.end(config)
     }

@@ -13,6 +13,18 @@ pub struct Setting {
     pub meaning: &'static str,
 }
 
+impl Setting {
+    /// Whether its value is shown to nobody.
+    pub fn is_secret(&self) -> bool {
+        self.meaning.contains("(secret)")
+    }
+
+    /// Its row in the documentation.
+    pub fn row(&self) -> String {
+        format!("| `{}` | {} | {} | {} |", self.variable, self.unit, self.default, self.meaning)
+    }
+}
+
 macro_rules! settings {
     ($($name:ident = $variable:literal, $unit:literal, $default:literal, $meaning:literal;)+) => {
         $(pub(super) const $name: Setting =
@@ -26,14 +38,17 @@ settings! {
     QUEUE_URL = "SQS_CONVERSATION_QUEUE_URL", "", "required", "URL of the inbound FIFO queue";
     DEAD_LETTER_URL = "SQS_CONVERSATION_DLQ_URL", "", "required", "URL of its dead-letter queue";
     QUEUE_REGION = "SQS_CONVERSATION_REGION", "", "AWS_REGION", "region of both queues";
+    HOT_STORE = "CONVERSATIOND_HOT_STORE", "", "dynamodb", "where conversations in progress are kept: dynamodb; or postgres, in the archive's database, and the two settings of DynamoDB are not needed";
     TABLE = "DYNAMODB_MESSAGE_TABLE", "", "required", "DynamoDB table of conversations in progress";
     TABLE_REGION = "DYNAMODB_REGION", "", "AWS_REGION", "region of the table";
     DATABASE_URL = "DATABASE_URL", "", "required", "PostgreSQL URL of the archive (secret)";
     DATABASE_SCHEMA = "CONVERSATIOND_DATABASE_SCHEMA", "", "public", "schema of the archive's tables";
     DATABASE_CONNECTIONS = "CONVERSATIOND_DATABASE_CONNECTIONS", "connections", "8", "pool size: closes that run at once";
+    HOT_CONNECTIONS = "CONVERSATIOND_HOT_CONNECTIONS", "connections", "16", "pool size of a hot store in PostgreSQL: closes and answers take none of them";
     READ_CONNECTIONS = "CONVERSATIOND_READ_CONNECTIONS", "connections", "4", "pool size for answers: they take none of the connections of closes";
     READ_REPLICA = "CONVERSATIOND_READ_REPLICA_URL", "", "off", "PostgreSQL URL of a replica of the archive (secret): statistics are read there";
     RECEIPT_KEY = "CONVERSATIOND_RECEIPT_KEY", "", "none", "key that receipts of erasures are signed with (secret), 32 characters at least; `conversationd erase` alone needs it";
+    OLDER_DATABASE_URL = "CONVERSATIOND_OLDER_DATABASE_URL", "", "none", "PostgreSQL URL of the older service's database (secret), which is only read; `conversationd import` alone needs it";
     SENTRY_DSN = "SENTRY_DSN", "", "off", "where errors are reported (secret); nothing personal is sent";
     LOG_FORMAT = "CONVERSATIOND_LOG_FORMAT", "", "json", "json, or pretty for people";
     LOG = "CONVERSATIOND_LOG", "", "info", "what is logged: a level, or directives such as conversationd=debug";
@@ -44,7 +59,7 @@ settings! {
     LATE_RATING = "CONVERSATIOND_LATE_RATING_SECONDS", "seconds", "604800", "a rating up to this long after a close still belongs to the closed conversation";
     CHECKPOINT = "CONVERSATIOND_CHECKPOINT_SECONDS", "seconds", "604800", "age at which an open conversation is copied into the archive, and again after as long";
     UNFINISHED = "CONVERSATIOND_UNFINISHED_SECONDS", "seconds", "300", "a close begun and not finished is taken up again after this";
-    HOT_TTL = "CONVERSATIOND_HOT_TTL_SECONDS", "seconds", "2592000", "messages leave DynamoDB this long after they were queued (30 days)";
+    HOT_TTL = "CONVERSATIOND_HOT_TTL_SECONDS", "seconds", "2592000", "messages leave the hot store this long after they were queued (30 days)";
     TIMER = "CONVERSATIOND_TIMER_SECONDS", "seconds", "5", "how often each replica looks for what is due";
     WAIT = "CONVERSATIOND_POLL_WAIT_SECONDS", "seconds", "10", "how long a poll waits; SQS allows 20, and a stop waits as long";
     VISIBILITY = "CONVERSATIOND_VISIBILITY_SECONDS", "seconds", "60", "lease of a delivery; extended while it is worked on";
@@ -59,6 +74,7 @@ settings! {
     DELETE_LINGER = "CONVERSATIOND_DELETE_LINGER_MILLISECONDS", "milliseconds", "25", "the same for deletes";
     DRAIN = "CONVERSATIOND_DRAIN_SECONDS", "seconds", "15", "how long running turns may take to end after SIGTERM";
     HEALTH_FILE = "CONVERSATIOND_HEALTH_FILE", "", "off", "file that `conversationd health` reads; written every 5 seconds";
+    BEAT = "CONVERSATIOND_BEAT_SECONDS", "seconds", "10", "how often each replica writes into the table how it is, for `conversationd top`; 0 for never";
     METRICS_ADDRESS = "CONVERSATIOND_METRICS_ADDRESS", "", "off", "host:port of the Prometheus page: GET /metrics, and /healthz";
     OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT", "", "off", "URL of an OpenTelemetry collector that metrics are pushed to; /v1/metrics is added. OTEL_EXPORTER_OTLP_METRICS_ENDPOINT is taken as it is, and wins, as all OTEL_EXPORTER_OTLP_METRICS_… do";
     OTLP_PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL", "", "http/json", "how metrics are pushed; there is no other way";

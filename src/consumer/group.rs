@@ -144,7 +144,7 @@ impl Runner {
                 return Err(Failed { failure: Failure::Exhausted, attempts });
             }
         }
-        let (mut pauses, mut applied) = (RETRIES.into_iter().take(self.retries), 0);
+        let (mut pauses, mut applied, begun) = (RETRIES.into_iter().take(self.retries), 0, Instant::now());
         loop {
             let failure = match self.attempt(works, applied).await {
                 Ok(settled) => {
@@ -157,7 +157,13 @@ impl Runner {
                 Err(failure) => failure,
             };
             let again = failure.may_pass() && !self.hot.is_open() && !stop.is_cancelled();
-            let Some(pause) = pauses.next().filter(|_| again) else { return Err(Failed { failure, attempts }) };
+            let Some(pause) = pauses.next().filter(|_| again) else {
+                if attempts.is_some() && failure.is_lapse() && begun.elapsed() < self.pipeline.leases.longest() {
+                    // charged beforehand: whoever lived on and lost the lease all the same was frozen or starved, not killed
+                    let _ = self.charge(head, -1).await;
+                }
+                return Err(Failed { failure, attempts });
+            };
             if failure.is_outage_of_hot() {
                 self.hot_failed(&failure);
             }
@@ -198,7 +204,7 @@ impl Runner {
         if failure.is_outage_of_hot() {
             self.hot_failed(&failure);
         }
-        if matches!(failure, Failure::LeaseLost) {
+        if failure.is_lapse() {
             return Verdict::Abandon;
         }
         warn!(error = %failure, sqs.message_id = head.message_id, "turn failed");

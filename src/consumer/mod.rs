@@ -164,6 +164,7 @@ impl Consumer {
                 Some(polled) = polls.join_next() => match polled {
                     Ok(Ok((asked, deliveries))) => {
                         backoff = Backoff::default();
+                        self.counters.age_received.set(self.age(&deliveries));
                         pollers = match deliveries.len() {
                             0 => 1,
                             BATCH => (pollers + 1).min(self.limits.pollers),
@@ -177,7 +178,7 @@ impl Consumer {
                             warn!(error = %failure, pause_ms, "receive failed; polling goes on after a pause");
                         }
                     }
-                    Err(failure) => error!(error = %failure, "a poll ended abnormally"),
+                    Err(failure) => error!(panicked = failure.is_panic(), "a poll ended abnormally"),
                 },
                 () = self.control.read_again() => {}
                 () = backoff.over(), if !backoff.is_over() => {}
@@ -205,6 +206,13 @@ impl Consumer {
             self.after(ran.ok(), &mut held, &mut runs, &stop);
         }
         Ok(received)
+    }
+
+    /// Seconds since the queue took the oldest of what came.
+    fn age(&self, deliveries: &[Delivery]) -> usize {
+        let oldest = deliveries.iter().map(|delivery| delivery.sent_at).min();
+        let age = oldest.map_or(0, |oldest| (self.runner.pipeline.clock.now() - oldest).num_seconds());
+        usize::try_from(age).unwrap_or_default()
     }
 
     /// A round of the loop: it turns, and this is what it holds.

@@ -2,7 +2,7 @@
 //!
 //! Each state is a type with the transitions it allows, and no others.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -332,7 +332,32 @@ impl Open {
 
     /// When its messages should next be copied into the archive.
     pub fn checkpoint_at(&self, policy: &Policy) -> DateTime<Utc> {
+        let early = self.untold(policy).map(|(_, at)| at).min();
+        early.map_or(self.usual_checkpoint_at(policy), |early| early.min(self.usual_checkpoint_at(policy)))
+    }
+
+    /// The same if nobody wanted to be told of it.
+    pub fn usual_checkpoint_at(&self, policy: &Policy) -> DateTime<Utc> {
         self.checkpointed_at.unwrap_or(self.record.opened_received_at) + policy.checkpoint
+    }
+
+    /// The ages, but for its beginning, that it has reached by `at` and that no checkpoint told of.
+    pub fn reached(&self, at: DateTime<Utc>, policy: &Policy) -> Vec<Duration> {
+        let untold = self.untold(policy).filter(|(age, reached_at)| *reached_at <= at && !age.is_zero());
+        untold.map(|(age, _)| age).collect()
+    }
+
+    /// Ages that others want to be told of, and when it reaches them, which no checkpoint told of.
+    fn untold(&self, policy: &Policy) -> impl Iterator<Item = (Duration, DateTime<Utc>)> {
+        let (opened_at, told) = (self.record.opened_received_at, self.checkpointed_at);
+        let reached = policy.told_at.into_iter().flatten().map(move |age| (age, opened_at + age));
+        reached.filter(move |(_, at)| told.is_none_or(|told| told < *at))
+    }
+
+    /// A checkpoint has to wait until `at`: nothing else is due before.
+    pub fn put_off(mut self, at: DateTime<Utc>) -> Self {
+        self.due = Due { at, reason: DueReason::Look };
+        self
     }
 
     /// Its messages up to now stand in the archive.

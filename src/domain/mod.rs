@@ -13,6 +13,7 @@ mod notice;
 mod policy;
 mod rating;
 mod recap;
+mod record_change;
 mod variable;
 
 pub use classification::Classification;
@@ -24,7 +25,8 @@ pub use details::{Changes, Details, TooMuch, Window};
 pub use ids::{ConversationId, EventId, Place, Sequence, Thread, ThreadKey};
 pub use message::{Attachment, Direction, Message, SenderType, Spot, Tokens};
 pub use notice::{Ended, Notice, NoticeId, NoticeKind};
-pub use policy::{Policy, ProjectSettings, next_midnight};
+pub use policy::{Policy, ProjectSettings, TOLD_AT, next_midnight};
 pub use rating::{Rating, RatingKind};
 pub use recap::Recap;
+pub use record_change::{RecordChange, What, value_digest};
 pub use variable::Variable;

@@ -2,20 +2,25 @@
 //!
 //! A notice is derived from what happened, its id included: a redelivery tells the same again, and the outbox keeps one.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Classification, Close, ConversationId, EventId, Rating, RatingKind, Record, Thread, ids::NAMESPACE};
+use super::{
+    Classification, Close, ConversationId, EventId, Rating, RatingKind, Record, RecordChange, Thread, ids::NAMESPACE,
+};
 
 /// An alert of one rule about one subject is told once in this time.
 const ALERT_WINDOW: i64 = 3600;
 
 /// Bytes of an object that publishers fill, as JSON: what is longer is not told, and read from the archive instead.
 const LONGEST_OBJECT: usize = 8_192;
+
+/// Of an open conversation: its age.
+const OPEN_SECONDS: &str = "open_seconds";
 
 /// Of a close: a classifier is asked how the conversation ended.
 const AWAITED: &str = "resolution_awaited";
@@ -53,16 +58,22 @@ macro_rules! kinds {
 }
 
 kinds! {
+    /// A conversation opened. Told by whatever writes the first of it into the archive.
+    Opened = "conversation.opened";
     /// What is known of a conversation changed.
     Updated = "conversation.updated";
     /// A conversation closed, and its transcript is in the archive.
     Closed = "conversation.closed";
     /// More of a conversation came to stand in the archive: while it is open, or after it closed.
     Archived = "conversation.archived";
+    /// A conversation has been open for as long as a rule of some sink says.
+    OpenForLong = "conversation.open_for_long";
     /// A contact rated a conversation.
     Rated = "conversation.rated";
     /// A publisher's own event, with a key and a value.
     Custom = "conversation.event";
+    /// A property of a contact's record changed in its CRM.
+    ContactChanged = "crm.contact_changed";
     /// Something is wrong and a person should know.
     Alert = "alert.raised";
 }
@@ -161,6 +172,24 @@ impl Notice {
         }
     }
 
+    /// The conversation opened. Once for a conversation.
+    pub fn opened(thread: &Thread, record: &Record) -> Self {
+        Self::of(NoticeKind::Opened, thread, Some(record.id), "", record.opened_at, of_record(record))
+    }
+
+    /// The conversation has been open for `age`. Once for a conversation and an age.
+    pub fn open_for_long(thread: &Thread, record: &Record, age: Duration) -> Self {
+        let (seconds, mut content) = (age.as_secs(), of_record(record));
+        content.insert(OPEN_SECONDS.into(), json!(seconds));
+        let at = record.opened_received_at + age;
+        Self::of(NoticeKind::OpenForLong, thread, Some(record.id), &seconds.to_string(), at, content)
+    }
+
+    /// How long a conversation has been open, of a notice that tells that.
+    pub fn open_for(&self) -> Option<Duration> {
+        self.number(OPEN_SECONDS).map(Duration::from_secs)
+    }
+
     /// The conversation closed, and `messages` of it are in the archive. Once for a conversation.
     pub fn closed(thread: &Thread, record: &Record, close: &Close, messages: u64) -> Self {
         let mut content = of_record(record);
@@ -210,25 +239,28 @@ impl Notice {
         self.kind == NoticeKind::Updated && self.says(CLASSIFIED)
     }
 
-    /// What is known of the conversation changed after it closed, at `at`. None when no event ever said anything of it.
-    pub fn updated(thread: &Thread, record: &Record, ended: &Ended, at: DateTime<Utc>) -> Option<Self> {
+    /// What is known of the conversation changed after it closed, at `at`; it has `messages`. None when no event ever said
+    /// anything of it.
+    pub fn updated(thread: &Thread, record: &Record, ended: &Ended, messages: u64, at: DateTime<Utc>) -> Option<Self> {
         let discriminator = record.details.changed_by?.0.to_string();
-        Some(Self::changed(thread, record, ended, &discriminator, at, false))
+        Some(Self::changed(thread, record, ended, messages, &discriminator, at))
     }
 
-    /// The conversation was classified after it closed, at `at`. The same resolution is told once.
-    pub fn classified(thread: &Thread, record: &Record, ended: &Ended, at: DateTime<Utc>) -> Self {
+    /// The conversation was classified after it closed, at `at`; it has `messages`. The same resolution is told once.
+    pub fn classified(thread: &Thread, record: &Record, ended: &Ended, messages: u64, at: DateTime<Utc>) -> Self {
         let resolution = ended.resolution.map_or_else(String::new, |resolution| resolution.to_string());
-        Self::changed(thread, record, ended, &format!("classified:{resolution}"), at, true)
+        let mut told = Self::changed(thread, record, ended, messages, &format!("classified:{resolution}"), at);
+        told.content.insert(CLASSIFIED.into(), json!(true));
+        told
     }
 
     fn changed(
         thread: &Thread,
         record: &Record,
         ended: &Ended,
+        messages: u64,
         discriminator: &str,
         at: DateTime<Utc>,
-        classified: bool,
     ) -> Self {
         let details = &record.details;
         let mut content = of_record(record);
@@ -238,9 +270,7 @@ impl Notice {
         content.insert("resolution".into(), json!(ended.resolution));
         content.insert("topic".into(), json!(ended.topic));
         content.insert("subtopic".into(), json!(ended.subtopic));
-        if classified {
-            content.insert(CLASSIFIED.into(), json!(true));
-        }
+        content.insert("message_count".into(), json!(messages));
         for (name, said) in [("metadata", &details.metadata), ("customer_info", &details.customer_info)] {
             let said = json!(said);
             let fits = said.to_string().len() <= LONGEST_OBJECT;
@@ -268,6 +298,19 @@ impl Notice {
         };
         let discriminator = rating.event_id.to_string();
         Self::of(kind, thread, record.map(|record| record.id), &discriminator, rating.answered_at, content)
+    }
+
+    /// `property` of the contact's record has another value in its CRM, or none.
+    pub fn contact_changed(person: &Thread, change: &RecordChange, property: &str, value: Option<&str>) -> Self {
+        let content = [
+            ("crm", json!(change.crm)),
+            ("account_id", json!(change.account)),
+            ("crm_id", json!(change.crm_id)),
+            ("property", json!(property)),
+            ("value", json!(value)),
+        ];
+        let content = content.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Self::of(NoticeKind::ContactChanged, person, None, &change.fingerprint(), change.occurred_at, content)
     }
 
     /// `rule` found something about `subject` (a sink, a queue; never a person) at `at`. The same within an hour is one.

@@ -6,6 +6,9 @@ use chrono::{DateTime, Days, LocalResult, NaiveTime, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
+/// How many ages of an open conversation others may be told of, over all sinks.
+pub const TOLD_AT: usize = 4;
+
 /// The times that decide when an open conversation comes up, and what then happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -19,6 +22,8 @@ pub struct Policy {
     pub day_ends_in: Option<Tz>,
     /// A conversation open for this long has its messages copied into the archive, and again after as long.
     pub checkpoint: Duration,
+    /// Ages at which others are told of an open conversation (zero: that it opened), for which its messages are copied early.
+    pub told_at: [Option<Duration>; TOLD_AT],
     /// A conversation that was sealed and not finished comes up again after this long.
     pub unfinished: Duration,
     /// A rating that comes this long after the close still belongs to the closed conversation.
@@ -66,6 +71,7 @@ impl Policy {
         max_age: None,
         day_ends_in: None,
         checkpoint: Duration::from_secs(7 * 86_400),
+        told_at: [None; TOLD_AT],
         unfinished: Duration::from_secs(300),
         late_rating: Duration::from_secs(7 * 86_400),
     };

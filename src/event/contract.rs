@@ -11,7 +11,8 @@ use super::rating::{CSAT_SCORES, NPS_SCORES};
 use super::request::Asked;
 use super::shape::{Form, Shape, blank, definitions};
 use super::{
-    classified, conversation_close, crm, due, message, project, rating, request_shape, session, state, update, window,
+    classified, conversation_close, crm, crm_record, due, hubspot, message, project, rating, request_shape, session,
+    state, update, window,
 };
 
 /// Where schemas are known by their ids.
@@ -292,6 +293,9 @@ fn states() -> Vec<Described> {
 }
 
 fn crm() -> Vec<Described> {
+    let signed = json!({"project_uuid": null, "body": "[]", "signature_v3": "g6jaiEK1", "timestamp_ms": "1"});
+    let changed = json!({"project_uuid": null, "contact_urn": null, "channel_uuid": null, "crm": "hubspot", "account_id": 1,
+        "crm_id": 512, "change": "property", "property": "phone", "value": "1", "occurred_at": "2026-03-01T12:30:00.733Z"});
     vec![
         Described::of(
             "crm.linked",
@@ -307,16 +311,25 @@ fn crm() -> Vec<Described> {
             crm::updated_shape(),
             json!({"crm": "hubspot", "crm_id": 512, "properties": {"lifecyclestage": "customer"}}),
         ),
+        Described::of(
+            "crm.hubspot_raw",
+            "The body of one of HubSpot's webhooks as it came, with its signature.",
+            &["crm.hubspot_raw"],
+            hubspot::shape(),
+            nowhere(signed),
+        ),
+        Described::of(
+            "crm.record_changed",
+            "Something happened to a record of a CRM. HubSpot's webhooks and its journal become these.",
+            &["crm.record_changed"],
+            crm_record::shape(),
+            changed,
+        ),
     ]
 }
 
 fn requests() -> Vec<Described> {
     let id = "1b4e28ba-2fa1-5d6e-8a7c-0123456789ab";
-    let project = |mut data: Value| {
-        data["contact_urn"] = Value::Null;
-        data["channel_uuid"] = Value::Null;
-        data
-    };
     vec![
         Described::request(
             "get_context",
@@ -330,21 +343,21 @@ fn requests() -> Vec<Described> {
             "A conversation with its messages, open or closed, page by page.",
             &["get_conversation"],
             Asked::Conversation,
-            project(json!({"conversation_id": id, "limit": 50})),
+            nowhere(json!({"conversation_id": id, "limit": 50})),
         ),
         Described::request(
             "list_conversations",
             "A project's conversations, page by page.",
             &["list_conversations"],
             Asked::Conversations,
-            project(json!({"status": "closed", "from": "2026-03-01T00:00:00Z", "limit": 20})),
+            nowhere(json!({"status": "closed", "from": "2026-03-01T00:00:00Z", "limit": 20})),
         ),
         Described::request(
             "get_stats",
             "A project's figures: counts, durations, scores, the busiest agents.",
             &["get_stats"],
             Asked::Stats,
-            project(json!({"from": "2026-03-01T00:00:00Z", "to": "2026-04-01T00:00:00Z", "group_by": "day"})),
+            nowhere(json!({"from": "2026-03-01T00:00:00Z", "to": "2026-04-01T00:00:00Z", "group_by": "day"})),
         ),
         Described::request(
             "get_state",
@@ -358,24 +371,25 @@ fn requests() -> Vec<Described> {
             "The contact of a CRM that a conversation is linked to.",
             &["get_crm_link"],
             Asked::CrmLink,
-            project(json!({"conversation_id": id})),
+            nowhere(json!({"conversation_id": id})),
         ),
         Described::request(
             "list_crm_links",
             "A project's links to contacts of a CRM, page by page.",
             &["list_crm_links"],
             Asked::CrmLinks,
-            project(json!({"crm_id": "77", "limit": 20})),
+            nowhere(json!({"crm_id": "77", "limit": 20})),
         ),
     ]
 }
 
+fn nowhere(mut data: Value) -> Value {
+    data["contact_urn"] = Value::Null;
+    data["channel_uuid"] = Value::Null;
+    data
+}
+
 fn others() -> Vec<Described> {
-    let nowhere = |mut data: Value| {
-        data["contact_urn"] = Value::Null;
-        data["channel_uuid"] = Value::Null;
-        data
-    };
     vec![
         Described::of(
             "project.updated",

@@ -1,19 +1,19 @@
 //! `crm.linked` and `crm.contact_updated`: what a CRM says of the contact.
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-use super::Raw;
 use super::fields::{Fields, ID_LIMIT, required};
 use super::rejection::{Code, Rejection};
 use super::shape::{Form, Shape};
-use crate::domain::{Changes, CrmLink};
+use super::{Raw, thread};
+use crate::domain::{Changes, CrmLink, Thread};
 
 /// The names on the wire.
 pub(super) const LINKED: &str = "crm.linked";
 pub(super) const UPDATED: &str = "crm.contact_updated";
 
 /// Longest name of a CRM, in bytes: the archive's limit.
-const CRM_LIMIT: usize = 256;
+pub(super) const CRM_LIMIT: usize = 256;
 
 /// Largest object, in bytes as JSON.
 const OBJECT_BYTES: usize = 32_768;
@@ -39,6 +39,23 @@ pub(super) fn read_updated(data: &mut Fields, raw: &Raw<'_>) -> Result<Changes, 
         return Err(Rejection::field(Code::MissingField, "properties", "must have at least one property"));
     }
     Ok(Changes { customer_info, sequence: raw.sequence, ..Changes::default() })
+}
+
+/// Writes the body that decodes to what changed of a contact, for one of its threads. `correlation_id` names the change.
+pub fn to_body(
+    thread: &Thread,
+    crm: &str,
+    crm_id: &str,
+    properties: Map<String, Value>,
+    correlation_id: &str,
+) -> String {
+    let fields = Map::from_iter([
+        ("crm".to_owned(), crm.into()),
+        ("crm_id".to_owned(), crm_id.into()),
+        ("properties".to_owned(), properties.into()),
+        ("correlation_id".to_owned(), correlation_id.into()),
+    ]);
+    thread::body(UPDATED, thread, fields)
 }
 
 /// What `read_linked` reads.

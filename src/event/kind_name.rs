@@ -5,7 +5,7 @@ use crate::domain::{Direction, RatingKind};
 
 impl Kind {
     /// The names of all events that change something; requests have names of their own.
-    pub const NAMES: [&'static str; 16] = [
+    pub const NAMES: [&'static str; 18] = [
         "message.received",
         "message.sent",
         "session.opened",
@@ -21,6 +21,8 @@ impl Kind {
         "project.updated",
         "contact.erase",
         "crm.linked",
+        "crm.hubspot_raw",
+        "crm.record_changed",
         "due",
     ];
 
@@ -46,6 +48,8 @@ impl Kind {
             Self::ProjectUpdated(_) => "project.updated",
             Self::ContactErase => "contact.erase",
             Self::CrmLinked(_) => "crm.linked",
+            Self::HubSpotRaw(_) => "crm.hubspot_raw",
+            Self::CrmRecordChanged(_) => "crm.record_changed",
             Self::Due(_) => "due",
             Self::Request(request) => request.name(),
         }

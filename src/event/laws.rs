@@ -198,6 +198,8 @@ fn strings_of(event: &Event) -> Value {
         ]),
         Kind::ConversationClassified(said) => json!([said.topic, said.subtopic]),
         Kind::SetVariable(set) => json!([set.state_type, set.key, set.value]),
+        Kind::HubSpotRaw(signed) => json!([signed.body, signed.signature, signed.older_signature, signed.timestamp]),
+        Kind::CrmRecordChanged(change) => json!([change.account, change.crm_id, change.what.as_str()]),
         Kind::CrmLinked(link) => json!([link.crm, link.crm_id, link.prospect]),
         Kind::ProjectUpdated(_) | Kind::ContactErase | Kind::Due(_) | Kind::Request(_) => Value::Null,
     };

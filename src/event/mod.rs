@@ -5,10 +5,12 @@
 pub mod classified;
 pub mod contract;
 pub mod conversation_close;
-mod crm;
+pub mod crm;
+pub mod crm_record;
 pub mod due;
 mod envelope;
 mod fields;
+mod hubspot;
 mod identity;
 mod json;
 mod kind_name;
@@ -39,11 +41,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 
 use crate::domain::{
-    Changes, Classification, ConversationId, CrmLink, EventId, Message, ProjectSettings, Rating, Sequence, Thread,
-    Window,
+    Changes, Classification, ConversationId, CrmLink, EventId, Message, ProjectSettings, Rating, RecordChange,
+    Sequence, Thread, Window,
 };
 
 use envelope::Envelope;
+pub use hubspot::SignedBody;
 use identity::Identity;
 pub use label::Label;
 use name::Name;
@@ -111,6 +114,10 @@ pub enum Kind {
     ContactErase,
     /// `crm.linked`.
     CrmLinked(Box<CrmLink>),
+    /// `crm.hubspot_raw`: a webhook whose signature is not verified yet.
+    HubSpotRaw(Box<SignedBody>),
+    /// `crm.record_changed`.
+    CrmRecordChanged(Box<RecordChange>),
     /// `due`: the timer's own command.
     Due(Due),
     /// Somebody asks.
@@ -193,7 +200,15 @@ const CONTACT_ERASE: &str = "contact.erase";
 /// # Errors
 /// The delivery cannot be taken, now or later. The rejection quotes nothing of the body.
 pub fn decode(raw: &Raw<'_>) -> Result<Event, Rejection> {
+    if let Some(signed) = hubspot::bare(raw) {
+        let thread = hubspot::place();
+        let identity = Identity { thread: &thread.key(), correlation_id: None, body: raw.body };
+        return Ok(of_a_crm(raw, identity.of(hubspot::NAME, None), thread, Kind::HubSpotRaw(Box::new(signed))));
+    }
     let mut envelope = Envelope::open(raw)?;
+    if matches!(envelope.name, Name::HubSpotRaw | Name::CrmRecordChanged) {
+        return told_by_a_crm(&mut envelope, raw);
+    }
     if let Name::Request(asked) = envelope.name {
         return request::read(asked, &mut envelope, raw);
     }
@@ -263,11 +278,31 @@ pub fn decode(raw: &Raw<'_>) -> Result<Event, Rejection> {
             let due = due::read(&mut envelope.data)?;
             (due::id(&key, &due), Kind::Due(due))
         }
-        // never: read above, since not every request is about a thread
+        // never: read above, since neither is about a thread
+        Name::HubSpotRaw | Name::CrmRecordChanged => return told_by_a_crm(&mut envelope, raw),
         Name::Request(asked) => return request::read(asked, &mut envelope, raw),
     };
     let (group_id, received_at) = (raw.group_id.to_owned(), raw.sent_at);
     Ok(Event { id, thread, group_id, received_at, sequence: raw.sequence, kind })
+}
+
+/// What a CRM tells of its records is about no thread; which threads it is about, the archive knows.
+fn told_by_a_crm(envelope: &mut Envelope, raw: &Raw<'_>) -> Result<Event, Rejection> {
+    let (name, thread, kind) = if envelope.name == Name::HubSpotRaw {
+        let signed = hubspot::read(&mut envelope.data)?;
+        (hubspot::NAME, hubspot::place(), Kind::HubSpotRaw(Box::new(signed)))
+    } else {
+        let change = crm_record::read(&mut envelope.data)?;
+        let thread = crm_record::place(&change.crm, &change.account, &change.crm_id);
+        (crm_record::NAME, thread, Kind::CrmRecordChanged(Box::new(change)))
+    };
+    let correlation_id = envelope.correlation_id.take();
+    let identity = Identity { thread: &thread.key(), correlation_id: correlation_id.as_deref(), body: raw.body };
+    Ok(of_a_crm(raw, identity.of(name, None), thread, kind))
+}
+
+fn of_a_crm(raw: &Raw<'_>, id: EventId, thread: Thread, kind: Kind) -> Event {
+    Event { id, thread, group_id: raw.group_id.to_owned(), received_at: raw.sent_at, sequence: raw.sequence, kind }
 }
 
 fn rated(

@@ -35,6 +35,8 @@ pub enum Code {
     ReplyNotAllowed,
     /// Only requests come by the request queue.
     NotARequest,
+    /// Its signature is not what it should be.
+    NotVerified,
 }
 
 impl Code {
@@ -53,6 +55,7 @@ impl Code {
             Self::OutOfRange => "out_of_range",
             Self::ReplyNotAllowed => "reply_not_allowed",
             Self::NotARequest => "not_a_request",
+            Self::NotVerified => "not_verified",
         }
     }
 }
@@ -78,6 +81,11 @@ impl Rejection {
     /// An event that changes a thread came by the request queue, where no group keeps its order.
     pub fn not_a_request() -> Self {
         Self::field(Code::NotARequest, "event_type", "must be a request: events belong into the inbound queue")
+    }
+
+    /// A webhook that nobody's secret verifies. `reason` is of our own words.
+    pub fn not_verified(reason: String) -> Self {
+        Self { code: Code::NotVerified, field: Some("signature".to_owned()), reason }
     }
 
     /// Fault of the body as a whole.

@@ -1,6 +1,6 @@
 //! `due`: the timer's command. The timer says when to look; what is then to be done is decided here, from the head as it is.
 
-use super::{Decision, Seen, going_on, sealed};
+use super::{Checkpoint, Decision, Seen, going_on, sealed};
 use crate::{
     domain::{Close, CloseReason, DueReason, Head, Open, Policy},
     event::{Due, Event},
@@ -29,8 +29,13 @@ pub(super) fn handle(seen: &Seen, head: &Head, open: &Open, event: &Event, due: 
         return close(CloseReason::Idle);
     }
     if now >= open.checkpoint_at(policy) {
-        let open = open.clone().checkpointed(now).look_again(active_at, policy);
-        return Decision::Checkpoint(going_on(head, open));
+        let done = open.clone().checkpointed(now).look_again(active_at, policy);
+        return Decision::Checkpoint(Box::new(Checkpoint {
+            done: *going_on(head, done),
+            put_off: *going_on(head, open.clone().put_off(now + policy.unfinished)),
+            early: now < open.usual_checkpoint_at(policy),
+            reached: open.reached(now, policy),
+        }));
     }
     Decision::Write(going_on(head, open.clone().look_again(active_at, policy)))
 }

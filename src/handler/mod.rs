@@ -12,6 +12,8 @@ mod session;
 mod variable;
 mod window;
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 
 use crate::{
@@ -55,7 +57,7 @@ pub enum Decision {
     /// Append the message to an archived conversation.
     Late(Stretch),
     /// Copy the messages so far into the archive, then write the head.
-    Checkpoint(Box<Head>),
+    Checkpoint(Box<Checkpoint>),
     /// Store the rating in the archive.
     Rate(Rated),
     /// Change what the archive says of a closed conversation.
@@ -78,6 +80,19 @@ pub enum Decision {
     Reject(Rejection),
 }
 
+/// A copy of an open conversation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// The head once the messages are copied.
+    pub done: Head,
+    /// The head when they cannot be copied now: messages must not wait for that.
+    pub put_off: Head,
+    /// Whether it is taken for others to be told, before it is needed.
+    pub early: bool,
+    /// Ages that the conversation has reached and others want to be told of.
+    pub reached: Vec<Duration>,
+}
+
 /// What a rating belongs to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rated {
@@ -98,6 +113,9 @@ pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
         Kind::ProjectUpdated(settings) => return Decision::SetProject(settings.clone()),
         Kind::ContactErase => return Decision::Erase,
         Kind::Request(_) => return Decision::Nothing("a request changes nothing"),
+        Kind::HubSpotRaw(_) | Kind::CrmRecordChanged(_) => {
+            return Decision::Nothing("what a CRM tells is taken before any thread is looked at");
+        }
         Kind::SessionOpened(_) | Kind::SessionClosed(_) if event.thread.is_project_alone() => {
             return session::elsewhere(seen);
         }
@@ -126,9 +144,14 @@ pub fn decide(seen: &Seen, event: &Event, policy: &Policy) -> Decision {
             conversation_close::handle(head, open, event, close, policy)
         }
         (Kind::Due(due), Some((head, open))) => due::handle(seen, head, open, event, due, policy),
-        (Kind::ProjectUpdated(_) | Kind::ContactErase | Kind::Request(_), Some(_)) => {
-            Decision::Nothing("it is not about a thread")
-        }
+        (
+            Kind::ProjectUpdated(_)
+            | Kind::ContactErase
+            | Kind::Request(_)
+            | Kind::HubSpotRaw(_)
+            | Kind::CrmRecordChanged(_),
+            Some(_),
+        ) => Decision::Nothing("it is not about a thread"),
     }
 }
 

@@ -22,7 +22,7 @@ use super::{
 pub const HEARD_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long a lifted row stays to be read by people.
-const LIFTED_KEPT: TimeDelta = TimeDelta::hours(1);
+pub(super) const LIFTED_KEPT: TimeDelta = TimeDelta::hours(1);
 
 /// How long a wish to give up a head holds: longer than any head is hidden, 22 minutes.
 pub const SKIP_HOLDS: TimeDelta = TimeDelta::hours(1);
@@ -94,20 +94,32 @@ pub enum Control {
 
 impl Control {
     /// Whether it tells something, or lifts what was told.
-    fn tells(&self) -> bool {
+    pub(super) fn tells(&self) -> bool {
         matches!(self, Self::Pause(_) | Self::Park(..) | Self::Skip(..))
     }
 
-    fn key(&self) -> Item {
-        let sk = match self {
+    /// The name of its row.
+    pub(super) fn name(&self) -> String {
+        match self {
             Self::Pause(_) | Self::Resume => PAUSE.to_owned(),
             Self::Park(group, _) | Self::Unpark(group) => format!("{PARKED}{group}"),
             Self::Skip(name, _) | Self::Skipped(name) => format!("{SKIP}{name}"),
-        };
-        HashMap::from([(PK.to_owned(), text(CONTROL)), (SK.to_owned(), text(sk))])
+        }
     }
 
-    fn told(&self) -> Result<String, HotError> {
+    /// When its row may be forgotten though nothing lifted it.
+    pub(super) fn holds_until(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Skip(_, skip) => Some(skip.at + SKIP_HOLDS + LIFTED_KEPT),
+            _ => None,
+        }
+    }
+
+    fn key(&self) -> Item {
+        HashMap::from([(PK.to_owned(), text(CONTROL)), (SK.to_owned(), text(self.name()))])
+    }
+
+    pub(super) fn told(&self) -> Result<String, HotError> {
         let told = match self {
             Self::Pause(pause) => serde_json::to_string(pause),
             Self::Park(_, parked) => serde_json::to_string(parked),
@@ -120,25 +132,29 @@ impl Control {
     fn item(&self) -> Result<Item, HotError> {
         let mut item = self.key();
         item.insert(TOLD.to_owned(), text(self.told()?));
-        if let Self::Skip(_, skip) = self {
-            item.insert(EXPIRES_AT.to_owned(), number((skip.at + SKIP_HOLDS + LIFTED_KEPT).timestamp()));
+        if let Some(until) = self.holds_until() {
+            item.insert(EXPIRES_AT.to_owned(), number(until.timestamp()));
         }
         Ok(item)
     }
 }
 
 impl Controls {
-    /// Adds the row `item`, if it is in force. A row of another release is left out.
+    /// Adds the row `item`, if it is in force.
     fn add(&mut self, item: &Item) -> Result<(), HotError> {
         if item.contains_key(LIFTED_AT) {
             return Ok(());
         }
-        let (sk, told) = (string(item, SK)?, string(item, TOLD)?);
-        if sk == PAUSE {
+        self.add_row(string(item, SK)?, string(item, TOLD)?)
+    }
+
+    /// Adds what the row `name` tells, which is in force. A row of another release is left out.
+    pub(super) fn add_row(&mut self, name: &str, told: &str) -> Result<(), HotError> {
+        if name == PAUSE {
             self.pause = Some(read(told)?);
-        } else if let Some(group) = sk.strip_prefix(PARKED) {
+        } else if let Some(group) = name.strip_prefix(PARKED) {
             self.parked.insert(group.to_owned(), read(told)?);
-        } else if let Some(name) = sk.strip_prefix(SKIP) {
+        } else if let Some(name) = name.strip_prefix(SKIP) {
             self.skips.insert(name.to_owned(), read(told)?);
         }
         Ok(())

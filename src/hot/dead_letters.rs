@@ -113,21 +113,33 @@ pub(super) fn row_key(sent_at: DateTime<Utc>, message_id: &str) -> Item {
     HashMap::from([(PK.to_owned(), text(day_key(sent_at.date_naive()))), (SK.to_owned(), text(sk))])
 }
 
-pub(super) fn of_dead_letter(letter: &DeadLetter) -> Result<Item, HotError> {
+/// What a row says as long as nobody settled its letter.
+pub(super) fn written(letter: &DeadLetter) -> Result<String, HotError> {
     let unsettled = DeadLetter { settled: None, ..letter.clone() };
-    let body = serde_json::to_string(&unsettled).map_err(|_| HotError::Unreadable("dead letter"))?;
+    serde_json::to_string(&unsettled).map_err(|_| HotError::Unreadable("dead letter"))
+}
+
+/// The row that says `body`, and was marked so.
+pub(super) fn read(body: &str, how: Option<&str>, at: Option<DateTime<Utc>>) -> Result<DeadLetter, HotError> {
+    let letter: DeadLetter = serde_json::from_str(body).map_err(|_| HotError::Unreadable("dead letter"))?;
+    let settled = how.and_then(Settlement::parse).zip(at).map(|(how, at)| Settled { how, at });
+    Ok(DeadLetter { settled, ..letter })
+}
+
+/// When a row may be forgotten.
+pub(super) fn kept_until(letter: &DeadLetter) -> DateTime<Utc> {
+    letter.sent_at + KEPT
+}
+
+pub(super) fn of_dead_letter(letter: &DeadLetter) -> Result<Item, HotError> {
     let mut item = row_key(letter.sent_at, &letter.message_id);
-    item.insert(LETTER.to_owned(), text(body));
-    item.insert(EXPIRES_AT.to_owned(), number((letter.sent_at + KEPT).timestamp()));
+    item.insert(LETTER.to_owned(), text(written(letter)?));
+    item.insert(EXPIRES_AT.to_owned(), number(kept_until(letter).timestamp()));
     Ok(item)
 }
 
 pub(super) fn to_dead_letter(item: &Item) -> Result<DeadLetter, HotError> {
-    let letter: DeadLetter =
-        serde_json::from_str(string(item, LETTER)?).map_err(|_| HotError::Unreadable("dead letter"))?;
-    let how = string(item, SETTLED).ok().and_then(Settlement::parse);
-    let settled = how.zip(millis(item, SETTLED_AT)?).map(|(how, at)| Settled { how, at });
-    Ok(DeadLetter { settled, ..letter })
+    read(string(item, LETTER)?, string(item, SETTLED).ok(), millis(item, SETTLED_AT)?)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The hot store: what every thread's conversation is doing, and the messages of those in progress.
 //!
-//! [`HotStore`] is the edge (DynamoDB, or a model of it); [`Hot`] is how the house uses it, one thread at a time,
+//! [`HotStore`] is the edge (DynamoDB, PostgreSQL, or a model of them); [`Hot`] is how the house uses it, one thread at a time,
 //! with reads and writes of different threads sharing calls. Only this room knows attribute names and keys.
 
 mod control;
@@ -8,6 +8,7 @@ mod dead_letters;
 mod dynamo;
 mod item;
 mod known;
+mod postgres;
 mod rows;
 mod sweep;
 mod walk;
@@ -32,8 +33,9 @@ pub use control::{Control, Controls, HEARD_WITHIN, Parked, Pause, SKIP_HOLDS, Sk
 pub use dead_letters::{DeadLetter, DeadLetters, Settled, Settlement};
 pub use dynamo::DynamoStore;
 pub use item::{DUE_INDEX, DUE_SHARDS};
+pub use postgres::{Database, EXPIRED_AT_ONCE, PostgresStore};
 pub use rows::Row;
-pub use sweep::{ItemKey, Sought, SweepPlace, Swept, SweptPage};
+pub use sweep::{ItemKey, Sought, SweepPlace, Swept, SweptPage, WholeStore};
 pub use walk::{Walk, Walked, Way};
 
 /// A message on its way into a conversation.

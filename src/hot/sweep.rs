@@ -1,22 +1,22 @@
-//! Going through the whole table, and deleting from it: for the operator's commands alone, outside [`HotStore`](super::HotStore).
+//! Going through the whole hot store, and deleting from it: for the operator's commands alone, outside [`HotStore`].
 //!
-//! The daemon does neither (W10), and its role forbids both: `dynamodb:Scan` and `dynamodb:DeleteItem` belong to a role of
-//! the operator's own.
+//! The daemon does neither (W10), and its role forbids both: `dynamodb:Scan` and `dynamodb:DeleteItem`, or `delete` on the
+//! tables of PostgreSQL, belong to a role of the operator's own.
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
-    DeadLetter, DynamoStore, HotError,
+    DeadLetter, DynamoStore, HotError, HotStore,
     dead_letters::row_key,
     dynamo::error,
     item::{self, Item, PK, SK, VERSION, number, text},
     rows,
 };
-use crate::domain::{Head, Place, Thread, ThreadKey, Variable};
+use crate::domain::{self, Head, Thread, ThreadKey, Variable};
 
 /// Something of a project that a sweep comes by.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ pub enum Swept {
     /// Anything else of a thread.
     Item(ThreadKey),
     /// A session's row, and where the session goes on.
-    Session(ItemKey, Place),
+    Session(ItemKey, domain::Place),
     /// A thread's variable, and when it was set.
     Variable(ItemKey, ThreadKey, DateTime<Utc>),
 }
@@ -34,8 +34,8 @@ pub enum Swept {
 /// The key of an item, for deleting it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ItemKey {
-    partition: String,
-    name: String,
+    pub(super) partition: String,
+    pub(super) name: String,
 }
 
 impl ItemKey {
@@ -72,9 +72,17 @@ pub struct SweptPage {
     pub next: Option<SweepPlace>,
 }
 
-/// A place in the table.
+/// A place in the store: what was looked at last.
 #[derive(Clone, Debug)]
-pub struct SweepPlace(Item);
+pub struct SweepPlace(pub(super) Place);
+
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// A key of the table.
+    Item(Item),
+    /// A table of PostgreSQL, and a key of it.
+    Row(&'static str, ItemKey),
+}
 
 /// What a sweep is after.
 #[derive(Clone, Debug)]
@@ -87,14 +95,49 @@ pub enum Sought<'a> {
     Everybody,
 }
 
-impl DynamoStore {
-    /// Looks through the next megabyte of the table. Reads everything: half a read unit for every 4 KB there are.
+/// The hot store with what operators alone do: all of it, and deleting.
+#[async_trait]
+pub trait WholeStore: HotStore {
+    /// Looks through some more of the store. Reads everything: of a table, half a read unit for every 4 KB there are.
     ///
     /// # Errors
-    /// The table cannot be read, or the role may not scan.
-    pub async fn sweep(&self, sought: &Sought<'_>, after: Option<SweepPlace>) -> Result<SweptPage, HotError> {
+    /// The store cannot be read, or the role may not scan.
+    async fn sweep(&self, sought: &Sought<'_>, after: Option<SweepPlace>) -> Result<SweptPage, HotError>;
+
+    /// The keys of all that stands under a thread: head, messages, variables.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    async fn keys_of(&self, thread: &ThreadKey) -> Result<Vec<ItemKey>, HotError>;
+
+    /// Deletes one item. Deleting again is harmless.
+    ///
+    /// # Errors
+    /// The store cannot be written, or the role may not delete.
+    async fn forget(&self, key: &ItemKey) -> Result<(), HotError>;
+
+    /// Deletes a head if it is still the one that was read. Returns whether it was.
+    ///
+    /// # Errors
+    /// The store cannot be written, or the role may not delete.
+    async fn forget_head(&self, head: &Head) -> Result<bool, HotError>;
+
+    /// Deletes a row of the index of dead letters.
+    ///
+    /// # Errors
+    /// The store cannot be written, or the role may not delete.
+    async fn forget_dead_letter(&self, letter: &DeadLetter) -> Result<(), HotError>;
+}
+
+#[async_trait]
+impl WholeStore for DynamoStore {
+    async fn sweep(&self, sought: &Sought<'_>, after: Option<SweepPlace>) -> Result<SweptPage, HotError> {
+        let start = after.and_then(|SweepPlace(place)| match place {
+            Place::Item(key) => Some(key),
+            Place::Row(..) => None,
+        });
         let scan = self.client.scan().table_name(&self.table).consistent_read(true);
-        let scan = scan.projection_expression("pk, sk, body").set_exclusive_start_key(after.map(|SweepPlace(key)| key));
+        let scan = scan.projection_expression("pk, sk, body").set_exclusive_start_key(start);
         let scan = match sought {
             Sought::Heads(None) => scan.filter_expression("sk = :head"),
             Sought::Heads(Some(project)) => scan
@@ -115,17 +158,14 @@ impl DynamoStore {
             }
         };
         let got = scan.expression_attribute_values(":head", text(item::HEAD)).send().await.map_err(error)?;
-        let found = got.items().iter().filter_map(|item| swept(item).transpose()).collect::<Result<_, _>>()?;
+        let read = |item| swept(key_of(item)?, item::string(item, item::BODY).unwrap_or_default());
+        let found = got.items().iter().filter_map(|item| read(item).transpose()).collect::<Result<_, _>>()?;
         let looked_at = u64::try_from(got.scanned_count()).unwrap_or_default();
-        let next = got.last_evaluated_key.filter(|key| !key.is_empty()).map(SweepPlace);
+        let next = got.last_evaluated_key.filter(|key| !key.is_empty()).map(|key| SweepPlace(Place::Item(key)));
         Ok(SweptPage { found, looked_at, next })
     }
 
-    /// The keys of all that stands under a thread: head, messages, variables.
-    ///
-    /// # Errors
-    /// The table cannot be read.
-    pub async fn keys_of(&self, thread: &ThreadKey) -> Result<Vec<ItemKey>, HotError> {
+    async fn keys_of(&self, thread: &ThreadKey) -> Result<Vec<ItemKey>, HotError> {
         let (mut keys, mut after) = (Vec::new(), None);
         loop {
             let query = self.client.query().table_name(&self.table).consistent_read(true);
@@ -142,19 +182,11 @@ impl DynamoStore {
         }
     }
 
-    /// Deletes one item. Deleting again is harmless.
-    ///
-    /// # Errors
-    /// The table cannot be written, or the role may not delete.
-    pub async fn forget(&self, key: &ItemKey) -> Result<(), HotError> {
+    async fn forget(&self, key: &ItemKey) -> Result<(), HotError> {
         self.delete(HashMap::from([(PK.to_owned(), text(&key.partition)), (SK.to_owned(), text(&key.name))])).await
     }
 
-    /// Deletes a head if it is still the one that was read. Returns whether it was.
-    ///
-    /// # Errors
-    /// The table cannot be written, or the role may not delete.
-    pub async fn forget_head(&self, head: &Head) -> Result<bool, HotError> {
+    async fn forget_head(&self, head: &Head) -> Result<bool, HotError> {
         let delete = self.client.delete_item().table_name(&self.table);
         let delete = delete.set_key(Some(item::head_key(&head.thread.key())));
         let delete = delete
@@ -169,14 +201,12 @@ impl DynamoStore {
         }
     }
 
-    /// Deletes a row of the index of dead letters.
-    ///
-    /// # Errors
-    /// The table cannot be written, or the role may not delete.
-    pub async fn forget_dead_letter(&self, letter: &DeadLetter) -> Result<(), HotError> {
+    async fn forget_dead_letter(&self, letter: &DeadLetter) -> Result<(), HotError> {
         self.delete(row_key(letter.sent_at, &letter.message_id)).await
     }
+}
 
+impl DynamoStore {
     async fn delete(&self, key: Item) -> Result<(), HotError> {
         let delete = self.client.delete_item().table_name(&self.table).set_key(Some(key));
         delete.send().await.map(|_| ()).map_err(error)
@@ -188,19 +218,18 @@ fn key_of(item: &Item) -> Result<ItemKey, HotError> {
 }
 
 /// What an item is; `None` for what belongs to no thread.
-fn swept(item: &HashMap<String, AttributeValue>) -> Result<Option<Swept>, HotError> {
-    let key = key_of(item)?;
+pub(super) fn swept(key: ItemKey, body: &str) -> Result<Option<Swept>, HotError> {
     if key.is_head() {
-        return Ok(Some(Swept::Head(Box::new(item::to_head(item)?))));
+        let head = serde_json::from_str(body).map_err(|_| HotError::Unreadable("head"))?;
+        return Ok(Some(Swept::Head(head)));
     }
     if key.partition.starts_with("SESSION#") && key.name == "MAP" {
-        let place = serde_json::from_str(item::string(item, item::BODY)?);
+        let place = serde_json::from_str(body);
         return place.map(|place| Some(Swept::Session(key, place))).map_err(|_| HotError::Unreadable("session"));
     }
     let thread = key.thread();
     if key.name.starts_with("S#") && Thread::named_by(&thread).is_some() {
-        let variable: Variable =
-            serde_json::from_str(item::string(item, item::BODY)?).map_err(|_| HotError::Unreadable("variable"))?;
+        let variable: Variable = serde_json::from_str(body).map_err(|_| HotError::Unreadable("variable"))?;
         return Ok(Some(Swept::Variable(key, thread, variable.set_at)));
     }
     Ok(Thread::named_by(&thread).is_some().then_some(Swept::Item(thread)))

@@ -77,7 +77,6 @@ impl super::DynamoStore {
                 break;
             }
         }
-        let more = after.is_some();
         if walk.way == Way::Back {
             items.reverse();
         }
@@ -88,6 +87,10 @@ impl super::DynamoStore {
         if walk.way == Way::Back {
             messages.reverse();
         }
+        // one more was read, for a place at which nothing stands any more
+        let most = walk.most.clamp(1, 1_000);
+        let more = after.is_some() || messages.len() > most;
+        messages.truncate(most);
         Ok(Walked { messages, more })
     }
 }

@@ -17,7 +17,8 @@ use crate::{
     archive::OlderLink,
     clock::{Clock, SystemClock},
     config::{DatabaseConfig, SinksConfig},
-    sink::{self, Http, Prepared, Shared},
+    http::Http,
+    sink::{self, Prepared, Shared},
 };
 
 /// How long HubSpot may take for all of it.

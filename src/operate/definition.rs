@@ -143,6 +143,27 @@ impl Definition {
         serde_json::from_value(properties).context("the table in infra/conversationd.yaml is not as expected")
     }
 
+    /// What a managed policy of the template allows: resources by their names in it (`Table`, `Table/index/due`), each with the
+    /// actions on it. A resource that is named by a pattern is left out: nobody knows which there are.
+    ///
+    /// # Errors
+    /// The template is not as this program expects it.
+    pub fn allowed(&self, policy: &str) -> anyhow::Result<Vec<(String, Vec<String>)>> {
+        let properties =
+            self.resources.get(policy).with_context(|| format!("infra/conversationd.yaml has no {policy}"))?;
+        let statements = properties.properties["PolicyDocument"]["Statement"].as_array();
+        let statements = statements.with_context(|| format!("{policy} in infra/conversationd.yaml allows nothing"))?;
+        let listed = |value: &Value| value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+        let mut allowed = Vec::new();
+        for statement in statements {
+            let actions: Vec<String> =
+                listed(&statement["Action"]).iter().filter_map(|action| action.as_str().map(str::to_owned)).collect();
+            let resources = listed(&statement["Resource"]);
+            allowed.extend(resources.iter().filter_map(resource).map(|resource| (resource, actions.clone())));
+        }
+        Ok(allowed)
+    }
+
     fn queue_shape(&self, resource: &str, dead_letter_arn: &str) -> anyhow::Result<QueueShape> {
         let Value::Object(mut properties) = self.properties(resource, dead_letter_arn)? else {
             bail!("{resource} in infra/conversationd.yaml has no properties");
@@ -182,6 +203,16 @@ impl Definition {
     }
 }
 
+/// The name of the resource whose ARN this is, with what stands behind it.
+fn resource(arn: &Value) -> Option<String> {
+    let whole = |parts: &Value| parts[0].as_str().filter(|_| parts[1].as_str() == Some("Arn")).map(str::to_owned);
+    let behind = |text: &Value| {
+        let (name, rest) = text.as_str()?.strip_prefix("${")?.split_once(".Arn}")?;
+        Some(format!("{name}{rest}"))
+    };
+    arn.get("Fn::GetAtt").and_then(whole).or_else(|| arn.get("Fn::Sub").and_then(behind))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,5 +230,18 @@ mod tests {
         assert_eq!(table.table_name, "test");
         assert_eq!(table.global_secondary_indexes[0].index_name, crate::hot::DUE_INDEX);
         assert_eq!(table.time_to_live_specification.attribute_name, "expires_at");
+    }
+
+    #[test]
+    fn a_policy_is_read_by_resource() {
+        let definition = Definition::with_prefix("test").expect("template");
+        let daemon = definition.allowed("DaemonPolicy").expect("a policy");
+        let on =
+            |name: &str| daemon.iter().filter(|(on, _)| on == name).flat_map(|(_, it)| it.clone()).collect::<Vec<_>>();
+        assert!(on("Queue").contains(&"sqs:ReceiveMessage".to_owned()));
+        assert!(on("DeadLetterQueue").contains(&"sqs:SendMessage".to_owned()));
+        assert!(on("Table/index/due").contains(&"dynamodb:Query".to_owned()));
+        assert!(daemon.iter().all(|(on, _)| !on.contains('$')), "{daemon:?}");
+        assert!(definition.allowed("NoPolicy").is_err());
     }
 }

@@ -12,7 +12,9 @@ pub mod explain;
 pub mod export;
 pub mod health;
 pub mod hold;
+pub mod import;
 pub mod lint;
+pub mod manual;
 pub mod migrate;
 pub mod outbox;
 pub mod pause;
@@ -21,7 +23,9 @@ pub mod provision;
 pub mod publish;
 pub mod reconcile;
 pub mod schema;
+pub mod settings;
 pub mod stats;
+pub mod top;
 pub mod verify;
 
 mod bar;
@@ -37,7 +41,11 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{Clients, Endpoints};
+use crate::{
+    app::{self, Clients, Endpoints},
+    config::HotConfig,
+    hot::WholeStore,
+};
 
 pub use output::nobody_reads;
 
@@ -53,6 +61,12 @@ const INTERRUPTED: u8 = 130;
 /// The clients of a command: none polls, nobody reads their counts.
 async fn clients(queue_region: Option<String>, table_region: Option<String>) -> Clients {
     Clients::build(&Endpoints { queue_region, table_region }, Duration::ZERO, &Arc::default()).await
+}
+
+/// The hot store of a command: nothing is written by it that could expire.
+async fn hot(config: &HotConfig) -> anyhow::Result<Arc<dyn WholeStore>> {
+    let clients = clients(None, config.table_region().map(str::to_owned)).await;
+    app::hot(config, &clients, Duration::MAX)
 }
 
 /// Stops at the first SIGINT or SIGTERM once what is on its way has arrived; a second ends the process at once.

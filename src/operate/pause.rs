@@ -1,13 +1,13 @@
-//! `conversationd pause` and `resume`: told to all replicas at once, through the table.
+//! `conversationd pause` and `resume`: told to all replicas at once, through the hot store.
 
 use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::{clients, moment::now, moment::shown, output::harmless, output::say};
+use super::{moment::now, moment::shown, output::harmless, output::say};
 use crate::{
-    config::TableConfig,
-    hot::{Control, Controls, DynamoStore, HotStore, Pause},
+    config::HotConfig,
+    hot::{Control, Controls, HotStore, Pause},
 };
 
 /// Longest reason kept, in characters.
@@ -19,11 +19,6 @@ pub struct Arguments {
     /// Why, in your words (1,000 characters at most); `conversationd doctor` shows it. Name no contact.
     #[arg(long)]
     reason: Option<String>,
-}
-
-async fn store(table: &TableConfig) -> DynamoStore {
-    let clients = clients(None, table.region.clone()).await;
-    DynamoStore::new(clients.dynamodb, table.name.clone(), std::time::Duration::MAX)
 }
 
 /// What all replicas are told now.
@@ -40,9 +35,9 @@ pub(super) fn described(pause: &Pause) -> String {
 /// Pauses consuming in all replicas.
 ///
 /// # Errors
-/// The table does not answer.
-pub async fn pause(arguments: &Arguments, table: &TableConfig) -> anyhow::Result<ExitCode> {
-    let store = store(table).await;
+/// The hot store does not answer.
+pub async fn pause(arguments: &Arguments, hot: &HotConfig) -> anyhow::Result<ExitCode> {
+    let store = super::hot(hot).await?;
     let reason = arguments.reason.as_ref().map(|reason| reason.chars().take(LONGEST_REASON).collect());
     let at = now();
     if store.control(&Control::Pause(Pause { at, reason }), at).await.context("nothing is paused")? {
@@ -51,7 +46,7 @@ pub async fn pause(arguments: &Arguments, table: &TableConfig) -> anyhow::Result
              kept for up to 15 minutes, then it waits in the queue like the rest. `conversationd resume` ends it",
         )?;
     } else {
-        let since = told(&store).await?.pause.map_or_else(String::new, |pause| format!(" {}", described(&pause)));
+        let since = told(&*store).await?.pause.map_or_else(String::new, |pause| format!(" {}", described(&pause)));
         say(format!("it is paused already{since}"))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -60,9 +55,10 @@ pub async fn pause(arguments: &Arguments, table: &TableConfig) -> anyhow::Result
 /// Lets all replicas go on.
 ///
 /// # Errors
-/// The table does not answer.
-pub async fn resume(table: &TableConfig) -> anyhow::Result<ExitCode> {
-    let resumed = store(table).await.control(&Control::Resume, now()).await.context("it is still paused, if it was")?;
+/// The hot store does not answer.
+pub async fn resume(hot: &HotConfig) -> anyhow::Result<ExitCode> {
+    let store = super::hot(hot).await?;
+    let resumed = store.control(&Control::Resume, now()).await.context("it is still paused, if it was")?;
     say(if resumed { "resumed. Every replica hears of it within 10 seconds" } else { "it was not paused" })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,6 @@
 //! `conversationd projects`: when a project's conversations close. Read from the hot store; set by an event, as publishers do.
 
-use std::{collections::BTreeMap, process::ExitCode, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
@@ -14,10 +14,10 @@ use super::{
     output::{Output, say},
 };
 use crate::{
-    config::{QueueConfig, TableConfig},
+    config::{HotConfig, QueueConfig},
     domain::{ProjectSettings, Sequence, next_midnight},
     event::{self, Raw},
-    hot::{DynamoStore, Hot},
+    hot::Hot,
     queue::{Command as Letter, Queue, SqsQueue, fifo_id},
 };
 
@@ -87,14 +87,13 @@ struct Shown<'a> {
 /// A setting cannot be used (as [`Faults`](crate::config::Faults)), or the table or the queue does not do its part.
 pub async fn run(command: &Command, get: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Show(arguments) => show(arguments, &TableConfig::read(get)?).await,
+        Command::Show(arguments) => show(arguments, &HotConfig::read(get)?).await,
         Command::Set(arguments) => set(arguments, get).await,
     }
 }
 
-async fn show(arguments: &ShowArguments, table: &TableConfig) -> anyhow::Result<ExitCode> {
-    let dynamodb = clients(None, table.region.clone()).await.dynamodb;
-    let hot = Hot::over(Arc::new(DynamoStore::new(dynamodb, table.name.clone(), Duration::MAX)), Duration::ZERO);
+async fn show(arguments: &ShowArguments, hot: &HotConfig) -> anyhow::Result<ExitCode> {
+    let hot = Hot::over(super::hot(hot).await?, Duration::ZERO);
     let project = arguments.project.as_str();
     let settings = hot.stored_project(project).await.context("`conversationd doctor` says more")?;
     let day_ends_at = next_midnight(settings.timezone.unwrap_or(Tz::UTC), now());

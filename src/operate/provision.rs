@@ -1,4 +1,5 @@
-//! `conversationd provision`: makes the queues and the table that are missing. Never changes or removes what stands.
+//! `conversationd provision`: makes the queues that are missing, and the table, where DynamoDB is the hot store. Never changes
+//! or removes what stands.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -19,7 +20,7 @@ use super::{
     definition::{Definition, KeyShape, QueueShape, TableShape},
     output,
 };
-use crate::app::Clients;
+use crate::{app::Clients, config::HotConfig};
 
 /// How long a new table may take.
 const TABLE_PATIENCE: Duration = Duration::from_secs(120);
@@ -31,7 +32,8 @@ pub struct Provisioned {
     pub queue_url: String,
     /// `SQS_CONVERSATION_DLQ_URL`.
     pub dead_letter_url: String,
-    /// `DYNAMODB_MESSAGE_TABLE`.
+    /// `DYNAMODB_MESSAGE_TABLE`; empty where PostgreSQL is the hot store.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub table: String,
 }
 
@@ -50,18 +52,22 @@ pub struct Arguments {
 ///
 /// # Errors
 /// As [`provision`].
-pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
+pub async fn run(arguments: &Arguments, get: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<()> {
     let clients = super::clients(None, None).await;
-    let provisioned = provision(&clients, &arguments.prefix).await?;
+    let provisioned = match HotConfig::needs_table(get)? {
+        true => provision(&clients, &arguments.prefix).await?,
+        false => queues(&clients, &Definition::with_prefix(&arguments.prefix)?).await?,
+    };
     if arguments.json {
         output::say(serde_json::to_string_pretty(&provisioned)?)?;
     } else {
         let Provisioned { queue_url, dead_letter_url, table } = provisioned;
         output::say(format!(
-            "export SQS_CONVERSATION_QUEUE_URL={queue_url}\n\
-             export SQS_CONVERSATION_DLQ_URL={dead_letter_url}\n\
-             export DYNAMODB_MESSAGE_TABLE={table}"
+            "export SQS_CONVERSATION_QUEUE_URL={queue_url}\nexport SQS_CONVERSATION_DLQ_URL={dead_letter_url}"
         ))?;
+        if !table.is_empty() {
+            output::say(format!("export DYNAMODB_MESSAGE_TABLE={table}"))?;
+        }
     }
     Ok(())
 }
@@ -72,11 +78,17 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<()> {
 /// A service refuses, or what stands under one of the names has another shape.
 pub async fn provision(clients: &Clients, prefix: &str) -> anyhow::Result<Provisioned> {
     let definition = Definition::with_prefix(prefix)?;
-    let (dead_letter_url, dead_letter_arn) = queue(clients, &definition.dead_letter_queue()?).await?;
-    let (queue_url, _) = queue(clients, &definition.queue(&dead_letter_arn)?).await?;
+    let queues = queues(clients, &definition).await?;
     let shape = definition.table()?;
     table(&clients.dynamodb, &shape).await?;
-    Ok(Provisioned { queue_url, dead_letter_url, table: shape.table_name })
+    Ok(Provisioned { table: shape.table_name, ..queues })
+}
+
+/// Makes the queues that are missing.
+async fn queues(clients: &Clients, definition: &Definition) -> anyhow::Result<Provisioned> {
+    let (dead_letter_url, dead_letter_arn) = queue(clients, &definition.dead_letter_queue()?).await?;
+    let (queue_url, _) = queue(clients, &definition.queue(&dead_letter_arn)?).await?;
+    Ok(Provisioned { queue_url, dead_letter_url, table: String::new() })
 }
 
 /// Makes a queue, or checks the one that stands. Returns its URL and ARN.

@@ -122,13 +122,13 @@ impl Outbox {
                     .await?
             };
             work.commit().await?;
-            heads.into_iter().filter_map(|head| claimed(head, &taken)).collect()
+            heads.into_iter().filter_map(|head| claimed(head, &taken, probe)).collect()
         })
         .await
     }
 }
 
-fn claimed(head: HeadRow, taken: &[Taken]) -> Option<Result<Claimed, OutboxError>> {
+fn claimed(head: HeadRow, taken: &[Taken], probe: bool) -> Option<Result<Claimed, OutboxError>> {
     let taken = taken.iter().find(|taken| (taken.sink_id, taken.lane) == (head.sink_id, head.lane))?;
     let claim = Claim {
         sink: SinkId(head.sink_id),
@@ -138,5 +138,5 @@ fn claimed(head: HeadRow, taken: &[Taken]) -> Option<Result<Claimed, OutboxError
         epoch: taken.lease_epoch,
     };
     let attempt = u32::try_from(taken.attempts).unwrap_or(u32::MAX);
-    Some(head.notice.try_into().map(|notice| Claimed { claim, attempt, notice }))
+    Some(head.notice.try_into().map(|notice| Claimed { claim, attempt, probe, notice }))
 }

@@ -15,6 +15,7 @@ mod schedule;
 mod settle;
 mod sweep;
 mod work;
+mod wrote;
 
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ pub use register::{Order, Registration};
 pub use schedule::Schedule;
 pub use settle::{Attempt, Settlement};
 pub use sweep::Swept;
+pub use wrote::Wrote;
 
 use crate::domain::{ConversationId, Notice, NoticeId, NoticeKind};
 
@@ -66,6 +68,8 @@ pub struct Claimed {
     pub claim: Claim,
     /// Which attempt this is, from 1.
     pub attempt: u32,
+    /// Whether it tries a sink whose breaker was open: if the sink is in trouble still, this says nothing of the notice.
+    pub probe: bool,
     /// What is to be sent.
     pub notice: Notice,
 }

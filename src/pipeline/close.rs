@@ -1,16 +1,21 @@
 //! The close: seal, then read, then archive, then close the head.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tracing::info;
+use tokio::time::timeout;
+use tracing::{debug, info};
 
 use super::{Failure, Pipeline, Work};
 use crate::{
-    archive::{Summary, Transaction},
+    archive::{ArchiveError, Summary, Transaction},
     domain::{
         Close, CloseReason, Closing, Conversation, ConversationId, Head, Message, Record, Thread, ThreadKey, Variable,
     },
+    handler::Checkpoint,
 };
+
+/// A thread's messages wait this long at most while a copy is taken that nobody needs yet.
+const LONGEST_EARLY: Duration = Duration::from_secs(10);
 
 /// Messages given to the archive in one insert (its limit).
 const INSERTED_AT_ONCE: usize = 1000;
@@ -27,7 +32,7 @@ impl Pipeline {
         closing: Closing,
     ) -> Result<Option<Head>, Failure> {
         let (record, close) = (&closing.record, &closing.close);
-        if let Some(summary) = self.archive_messages(work, thread, &head.thread, record, Some(close)).await? {
+        if let Some(summary) = self.archive_messages(work, thread, &head.thread, record, Some(close), &[]).await? {
             let (id, messages) = (record.id, summary.message_count);
             if summary.closed_at.is_some() {
                 self.counters.archived.add(1);
@@ -44,14 +49,30 @@ impl Pipeline {
         Ok(None)
     }
 
-    /// Copies an open conversation's messages so far into the archive.
-    pub(super) async fn checkpoint(&self, work: &Work, thread: &ThreadKey, head: &Head) -> Result<(), Failure> {
-        let record = head.conversation.record();
-        let summary = self.archive_messages(work, thread, &head.thread, record, None).await?;
+    /// Copies an open conversation's messages so far into the archive. Returns the head that goes with what came of it: messages
+    /// wait for no archive that is away, nor, when the copy is early, for one that is slow.
+    pub(super) async fn checkpoint(
+        &self,
+        work: &Work,
+        thread: &ThreadKey,
+        checkpoint: Checkpoint,
+    ) -> Result<Head, Failure> {
+        let Checkpoint { done, put_off, early, reached } = checkpoint;
+        let record = done.conversation.record();
+        let copy = self.archive_messages(work, thread, &done.thread, record, None, &reached);
+        let copied = if early { timeout(LONGEST_EARLY, copy).await } else { Ok(copy.await) };
+        let summary = match copied {
+            Ok(Ok(summary)) => summary,
+            Ok(Err(Failure::Archive(ArchiveError::Unavailable(_)))) | Err(_) => {
+                debug!(conversation.id = %record.id, early, "the archive is away or slow: the checkpoint is put off");
+                return Ok(put_off);
+            }
+            Ok(Err(failure)) => return Err(failure),
+        };
         self.counters.checkpoints.add(1);
         let messages = summary.map_or(0, |summary| summary.message_count);
         info!(conversation.id = %record.id, messages, "conversation checkpointed");
-        Ok(())
+        Ok(done)
     }
 
     /// Streams a conversation's messages from the hot store into one transaction of the archive.
@@ -64,6 +85,7 @@ impl Pipeline {
         thread: &Thread,
         record: &Record,
         close: Option<&Close>,
+        reached: &[Duration],
     ) -> Result<Option<Summary>, Failure> {
         // read first: no connection of the archive waits for the hot store more often than it must
         let variables = match close {
@@ -108,6 +130,9 @@ impl Pipeline {
                 variables.into_iter().filter(|variable| variable.is_live(record, close.at)).collect();
             transaction.keep_variables(record, &live).await?;
         }
+        if !reached.is_empty() {
+            transaction.still_open(reached).await?;
+        }
         self.still_ours(work)?;
         Ok(Some(transaction.finish(record, close).await?))
     }
@@ -124,7 +149,9 @@ impl Pipeline {
         now: Option<Head>,
         run: &[Arc<Message>],
     ) -> Result<(), Failure> {
-        let record = assigned.conversation.record();
+        // the latest that is known of it: a close that found nothing has kept nothing of what was said meanwhile
+        let same = now.as_ref().filter(|head| head.conversation.record().id == assigned.conversation.record().id);
+        let record = same.unwrap_or(assigned).conversation.record();
         let mut close = None;
         if let Some(head) = &now {
             match &head.conversation {

@@ -6,6 +6,7 @@
 
 mod archived;
 mod close;
+mod crm;
 mod dead_letters;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -19,6 +20,7 @@ use crate::{
     archive::{Archive, ArchiveError},
     clock::Clock,
     counters::Counters,
+    crm::Portals,
     domain::{Conversation, ConversationId, Head, Message, Place, Policy, ProjectSettings, ThreadKey},
     event::{self, Event, Kind, Raw, Rejection, Request, SessionClosed, SessionOpened, TraceId},
     handler::{self, Decision, Seen},
@@ -138,7 +140,12 @@ impl Failure {
 
     /// Whether trying again within the same receipt makes sense.
     pub fn may_pass(&self) -> bool {
-        !matches!(self, Self::LeaseLost | Self::Exhausted | Self::Unacked { cause: QueueError::LeaseLost, .. })
+        !self.is_lapse() && !matches!(self, Self::Exhausted)
+    }
+
+    /// Whether the delivery is no longer ours.
+    pub fn is_lapse(&self) -> bool {
+        matches!(self, Self::LeaseLost | Self::Unacked { cause: QueueError::LeaseLost, .. })
     }
 }
 
@@ -169,6 +176,8 @@ pub struct Pipeline {
     pub clock: Arc<dyn Clock>,
     /// What requests are answered with.
     pub answers: Arc<Answers>,
+    /// Whose webhooks are taken.
+    pub portals: Arc<Portals>,
 }
 
 impl Pipeline {
@@ -197,6 +206,8 @@ impl Pipeline {
                     self.respond(first, event, request, true).await?;
                     1
                 }
+                Kind::HubSpotRaw(signed) => self.take_webhook(first, event, signed).await.map(one)?,
+                Kind::CrmRecordChanged(change) => self.take_change(first, event, change).await.map(one)?,
                 _ => self.apply(event, works).await?,
             },
             Err(rejection) => {
@@ -283,6 +294,7 @@ impl Pipeline {
                     let Some(head) = head.map(|head| *head).or(seen.head) else { continue };
                     let run = Self::run(&head, &thread, works, &policy);
                     self.append(&works[0], &thread, &head, conversation, &run).await?;
+                    self.counters.projects.add(&event.thread.project, run.len());
                     return Ok(run.len());
                 }
                 Decision::Late(stretch) => {
@@ -291,8 +303,8 @@ impl Pipeline {
                     }
                     return Ok(1);
                 }
-                Decision::Checkpoint(head) => {
-                    self.checkpoint(&works[0], &thread, &head).await?;
+                Decision::Checkpoint(checkpoint) => {
+                    let head = self.checkpoint(&works[0], &thread, *checkpoint).await?;
                     if self.write_head(&works[0], &thread, &head).await? {
                         return Ok(1);
                     }

@@ -55,6 +55,11 @@ impl Leases {
         self.visibility
     }
 
+    /// A delivery held longer than this is no longer extended.
+    pub fn longest(&self) -> Duration {
+        self.longest
+    }
+
     /// Deliveries are about to be asked for, with such a wait.
     pub fn ask(&self, wait: Duration) -> Asked {
         Asked { at: Instant::now(), by_wall: self.clock.now(), patience: wait + AFTER_WAIT }

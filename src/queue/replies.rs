@@ -72,6 +72,16 @@ impl ReplyList {
         Ok(Self { beside: format!("{beside}/"), entries })
     }
 
+    /// The queues that are listed one by one; of beginnings of names nobody knows which there are.
+    pub fn listed(&self) -> Vec<ReplyQueue> {
+        let queue = |entry: &Entry| match entry {
+            Entry::Name(name) => Some(ReplyQueue::at(format!("{}{name}", self.beside))),
+            Entry::Url(url) => Some(ReplyQueue::at(url.clone())),
+            Entry::Names(_) => None,
+        };
+        self.entries.iter().filter_map(queue).collect()
+    }
+
     /// The queue that a request means by `asked`, a name or a URL; `None` when it is not on the list.
     pub fn find(&self, asked: &str) -> Option<ReplyQueue> {
         let name = asked.strip_prefix(self.beside.as_str()).unwrap_or(asked);

@@ -23,8 +23,9 @@ use crate::{
     domain::Notice,
     outbox::{
         Attempt, Claimed, Failed, Outbox, OutboxError, Rate, Registration, Room, Schedule, Settlement, SinkId, Swept,
+        Wrote,
     },
-    sink::{Dispatch, Outcome, Sink, Verdict},
+    sink::{Dispatch, Outcome, Sink, Verdict, Written},
 };
 use watch::Seen;
 
@@ -285,12 +286,17 @@ impl Relay {
         let mut succeeded = false;
         let settlement = match verdict.outcome {
             Outcome::Delivered => {
+                if let Some(Written { account, crm_id, properties }) = verdict.wrote.as_deref().cloned() {
+                    let wrote = Wrote { account, crm_id, properties };
+                    self.told(self.outbox.remember(&claimed.notice, &wrote).await);
+                }
                 succeeded = true;
                 Some(Settlement::Delivered)
             }
             Outcome::Retry { after } => {
                 self.count_failure(sink, name).await;
-                again(after)
+                // an outage is not the notice's fault, however long it lasts; the breaker says when to try again
+                if claimed.probe { Some(Settlement::Release(Duration::ZERO)) } else { again(after) }
             }
             Outcome::Throttled { after } => {
                 let silence = after.unwrap_or(SILENCE).clamp(Duration::from_secs(1), LONGEST_SILENCE);

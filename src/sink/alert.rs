@@ -1,28 +1,33 @@
-//! Alerts into a chat channel: `{"text": …}`, as Slack's incoming webhooks take them, and others after them.
+//! Alerts: into a chat channel as `{"text": …}`, as Slack's incoming webhooks take them, and others after them; or signed, to
+//! whoever verifies what it gets.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
+use serde_json::json;
 use url::Url;
 
-use super::{Dispatch, Http, Outcome, Shared, Sink, Verdict, http::Outgoing};
+use super::{Dispatch, Outcome, Shared, Sink, Verdict, shape, webhook};
 use crate::{
+    clock::Clock,
     config::{AlertRules, SecretRef},
     domain::{Notice, NoticeKind},
+    http::{Http, Outgoing},
 };
 
 /// The sink.
 pub(super) struct Alert {
     url: SecretRef,
+    secret: Option<SecretRef>,
     rules: AlertRules,
     http: Arc<Http>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Alert {
-    pub(super) fn new(url: &SecretRef, rules: AlertRules, shared: &Shared) -> Self {
-        Self { url: url.clone(), rules, http: shared.http.clone() }
+    pub(super) fn new(url: &SecretRef, secret: Option<SecretRef>, rules: AlertRules, shared: &Shared) -> Self {
+        let (http, clock) = (shared.http.clone(), shared.clock.clone());
+        Self { url: url.clone(), secret, rules, http, clock }
     }
 }
 
@@ -36,8 +41,15 @@ impl Sink for Alert {
         let Some(url) = url.filter(|url| url.scheme() == "https" || self.http.allows_http()) else {
             return Verdict::failed(Outcome::Misconfigured, None, "the secret is no https: URL");
         };
-        let body = json!({ "text": text(dispatch.notice) }).to_string().into_bytes();
-        let headers = vec![("content-type", "application/json".to_owned())];
+        let Some(secret) = &self.secret else {
+            let body = json!({ "text": text(dispatch.notice) });
+            return Verdict::of_http(&self.http.send(Outgoing::json(&url, None, &body)).await);
+        };
+        let body = shape::notice(dispatch).to_string().into_bytes();
+        let headers = match webhook::signed(secret, dispatch, self.clock.now(), &body) {
+            Ok(headers) => headers,
+            Err(verdict) => return verdict,
+        };
         Verdict::of_http(&self.http.send(Outgoing { method: "POST", url: &url, headers, body }).await)
     }
 }
@@ -54,17 +66,10 @@ fn is_worth_it(notice: &Notice, rules: &AlertRules) -> bool {
             };
             most.zip(notice.number("score")).is_some_and(|(most, score)| score <= u64::from(most))
         }
-        NoticeKind::Archived => rules.open_for.is_none_or(|longest| {
-            let late = notice.content.get("arrived_after_close").and_then(Value::as_bool) == Some(true);
-            let open_for = began(notice).and_then(|began| (notice.occurred_at - began).to_std().ok());
-            !late && open_for.is_some_and(|open_for| open_for >= longest)
-        }),
+        // another sink's rule may have asked for another age
+        NoticeKind::OpenForLong => rules.open_for.is_none_or(|age| notice.open_for() == Some(age)),
         _ => true,
     }
-}
-
-fn began(notice: &Notice) -> Option<DateTime<Utc>> {
-    Some(DateTime::parse_from_rfc3339(notice.text("started_at")?).ok()?.to_utc())
 }
 
 /// What a person reads. Names nobody: a conversation stands for it.
@@ -72,9 +77,7 @@ fn text(notice: &Notice) -> String {
     let part = |name: &str| notice.text(name).map(escaped);
     match (part("rule"), part("subject"), part("text")) {
         (Some(rule), Some(subject), Some(text)) => format!("*{rule}* {subject}: {text}"),
-        _ if notice.kind == NoticeKind::Archived
-            && notice.content.get("arrived_after_close") == Some(&json!(false)) =>
-        {
+        _ if notice.kind == NoticeKind::OpenForLong => {
             let since = part("started_at").unwrap_or_default();
             let conversation = notice.conversation.map(|id| id.to_string()).unwrap_or_default();
             format!("*open_for_long* {conversation}: open since {since}")
@@ -97,7 +100,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    use crate::domain::{EventId, RatingKind};
+    use crate::domain::RatingKind;
     use crate::sink::shape::testing::{noon, rated, record, thread};
 
     #[test]
@@ -123,17 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn a_conversation_is_open_for_long_when_a_checkpoint_says_so_and_not_when_something_came_late() {
-        let rules = AlertRules { open_for: Some(Duration::from_secs(7200)), ..AlertRules::default() };
-        let archived = |late, hours| {
-            let at = noon() + chrono::TimeDelta::hours(hours);
-            Notice::archived(&thread(), &record(), EventId(uuid::Uuid::nil()), 1, 2, late, at)
-        };
-        // it began two hours before noon
-        for (late, hours, worth) in [(false, -1, false), (false, 0, true), (true, 9, false)] {
-            assert_eq!(is_worth_it(&archived(late, hours), &rules), worth, "{late} {hours}");
+    fn a_conversation_that_is_open_for_long_is_told_to_those_whose_age_it_reached() {
+        let hours = |hours: u64| Duration::from_secs(3600 * hours);
+        let rules = |open_for| AlertRules { open_for, ..AlertRules::default() };
+        let notice = Notice::open_for_long(&thread(), &record(), hours(4));
+        for (open_for, worth) in [(Some(hours(4)), true), (Some(hours(8)), false), (None, true)] {
+            assert_eq!(is_worth_it(&notice, &rules(open_for)), worth, "{open_for:?}");
         }
         let id = record().id;
-        assert_eq!(text(&archived(false, 9)), format!("*open_for_long* {id}: open since 2026-03-01T10:00:00.500Z"));
+        assert_eq!(text(&notice), format!("*open_for_long* {id}: open since 2026-03-01T10:00:00.500Z"));
     }
 }

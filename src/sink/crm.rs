@@ -7,8 +7,11 @@ use async_trait::async_trait;
 use serde_json::json;
 use url::Url;
 
-use super::{Dispatch, Http, Outcome, Shared, Sink, Verdict, http::Outgoing, shape};
-use crate::config::SecretRef;
+use super::{Dispatch, Outcome, Shared, Sink, Verdict, shape};
+use crate::{
+    config::{Secret, SecretRef},
+    http::{Http, Outgoing},
+};
 
 /// The sink.
 pub(super) struct Crm {
@@ -27,14 +30,13 @@ impl Crm {
 impl Sink for Crm {
     async fn send(&self, dispatch: &Dispatch<'_>) -> Verdict {
         let notice = dispatch.notice;
-        let mut headers =
-            vec![("content-type", "application/json".to_owned()), ("idempotency-key", shape::event_id(notice))];
-        if let Some(token) = &self.token {
-            let Some(token) = token.read() else {
+        let token = match self.token.as_ref().map(SecretRef::read) {
+            None => None,
+            Some(Some(token)) => Some(token),
+            Some(None) => {
                 return Verdict::failed(Outcome::Misconfigured, None, "the token is not where it should be");
-            };
-            headers.push(("authorization", format!("Bearer {}", token.reveal())));
-        }
+            }
+        };
         let body = json!({
             "event": shape::notice(dispatch),
             "contact": {
@@ -44,7 +46,8 @@ impl Sink for Crm {
                 "name": notice.text("contact_name"),
             },
         });
-        let body = body.to_string().into_bytes();
-        Verdict::of_http(&self.http.send(Outgoing { method: "POST", url: &self.url, headers, body }).await)
+        let mut outgoing = Outgoing::json(&self.url, token.as_ref().map(Secret::reveal), &body);
+        outgoing.headers.push(("idempotency-key", shape::event_id(notice)));
+        Verdict::of_http(&self.http.send(outgoing).await)
     }
 }

@@ -1,11 +1,9 @@
 //! Outside systems, one file each. A sink sends one notice once and says what came of it; it knows no database, repeats
 //! nothing and decides nothing about the next attempt.
 
-mod address;
 mod alert;
 mod crm;
 mod datalake;
-mod http;
 mod hubspot;
 mod keys;
 mod queue;
@@ -17,18 +15,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-pub use address::is_public;
 pub use datalake::wire as datalake_wire;
-pub use http::{Answer, Http, NoAnswer, Outgoing};
 pub use hubspot::Prepared;
 pub use keys::{Keys, NewKeys, sign};
 pub use queue::SqsSend;
-pub use verdict::{Outcome, Verdict};
+pub use verdict::{Outcome, Verdict, Written};
 
 use crate::{
     clock::Clock,
     config::{SinkConfig, Target},
     domain::Notice,
+    http::Http,
 };
 
 /// One notice on its way to one sink.
@@ -65,7 +62,7 @@ pub struct Shared {
 /// # Errors
 /// It does not answer, or refuses; the verdict says why.
 pub async fn bootstrap(config: &SinkConfig, shared: &Shared) -> Option<Result<Vec<Prepared>, Verdict>> {
-    let Target::HubSpot { base, version, token } = &config.target else { return None };
+    let Target::HubSpot { base, version, token, .. } = &config.target else { return None };
     Some(hubspot::HubSpot::new(base, version, token, shared).bootstrap().await)
 }
 
@@ -83,9 +80,11 @@ pub fn build(
         Target::Queue { url, region, shape } => {
             Arc::new(SqsSend::new(sqs(region.as_deref()), url.clone(), shape.clone()))
         }
-        Target::Alert { url, rules } => Arc::new(alert::Alert::new(url, *rules, shared)),
+        Target::Alert { url, secret, rules } => Arc::new(alert::Alert::new(url, secret.clone(), *rules, shared)),
         Target::Crm { url, token } => Arc::new(crm::Crm::new(url, token.clone(), shared)),
-        Target::HubSpot { base, version, token } => Arc::new(hubspot::HubSpot::new(base, version, token, shared)),
+        Target::HubSpot { base, version, token, portal } => {
+            Arc::new(hubspot::HubSpot::new(base, version, token, shared).of_portal(portal.clone()))
+        }
         Target::Datalake { address, names } => {
             Arc::new(datalake::Datalake::new(address, names, shared, config.timeout))
         }

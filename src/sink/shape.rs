@@ -229,7 +229,7 @@ mod tests {
     fn what_a_classifier_found_is_told_as_the_close_was_and_other_updates_are_not() {
         use crate::domain::{Ended, Sequence};
         let ended = Ended { at: Some(noon()), resolution: Some(1), ..Ended::default() };
-        let found = Notice::classified(&thread(), &record(), &ended, noon());
+        let found = Notice::classified(&thread(), &record(), &ended, 7, noon());
         let (close, group) = billing(&closed()).expect("a close");
         let (again, same) = billing(&found).expect("once more");
         assert_eq!((&again["resolution"], &again["uuid"], same), (&json!("1"), &close["uuid"], group));
@@ -239,7 +239,7 @@ mod tests {
 
         let mut changed = record();
         changed.details.changed_by = Some(Sequence(1));
-        let other = Notice::updated(&thread(), &changed, &ended, noon()).expect("a notice");
+        let other = Notice::updated(&thread(), &changed, &ended, 7, noon()).expect("a notice");
         assert_eq!((billing(&other), datalake(&other, &names())), (None, None));
     }
 

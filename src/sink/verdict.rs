@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::http::{Answer, NoAnswer};
+use crate::http::{Answer, NoAnswer};
 
 /// What the relay does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,22 +39,35 @@ pub struct Verdict {
     pub status: Option<u16>,
     /// Why, in our words.
     pub reason: Option<String>,
+    /// The record of a CRM that was written into.
+    pub wrote: Option<Box<Written>>,
+}
+
+/// A record of a CRM, and what was written into it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The account.
+    pub account: String,
+    /// The record's id.
+    pub crm_id: String,
+    /// Properties, and digests of their values.
+    pub properties: Vec<(String, [u8; 32])>,
 }
 
 impl Verdict {
     /// It arrived.
     pub fn delivered(status: Option<u16>) -> Self {
-        Self { outcome: Outcome::Delivered, status, reason: None }
+        Self { outcome: Outcome::Delivered, status, reason: None, wrote: None }
     }
 
     /// It did not.
     pub fn failed(outcome: Outcome, status: Option<u16>, reason: impl Into<String>) -> Self {
-        Self { outcome, status, reason: Some(reason.into()) }
+        Self { outcome, status, reason: Some(reason.into()), wrote: None }
     }
 
     /// The sink has no use for a notice of this kind or content.
     pub(super) fn not_for_it() -> Self {
-        Self { outcome: Outcome::Delivered, status: None, reason: Some("nothing in it for this sink".into()) }
+        Self { reason: Some("nothing in it for this sink".into()), ..Self::delivered(None) }
     }
 
     /// What an HTTP receiver said, or did not say.
@@ -68,7 +81,7 @@ impl Verdict {
             Err(other) => return Self::failed(Outcome::Retry { after: None }, None, other.to_string()),
         };
         let status = answer.status;
-        if (200..300).contains(&status) {
+        if answer.is_success() {
             return Self::delivered(Some(status));
         }
         Self::failed(of_status(status, answer.retry_after), Some(status), format!("answered {status}"))

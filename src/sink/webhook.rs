@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use url::Url;
 
-use async_trait::async_trait;
-
-use super::{Dispatch, Http, Keys, Outcome, Shared, Sink, Verdict, http::Outgoing, shape};
+use super::{Dispatch, Keys, Outcome, Shared, Sink, Verdict, shape};
 use crate::{
     clock::Clock,
     config::{DatalakeNames, SecretRef},
+    http::{Http, Outgoing},
 };
 
 /// Receivers expect bodies below 20 kB; beyond this nobody takes one.
@@ -34,11 +35,6 @@ impl Webhook {
 #[async_trait]
 impl Sink for Webhook {
     async fn send(&self, dispatch: &Dispatch<'_>) -> Verdict {
-        let keys = match self.secret.read().as_ref().map(|secret| Keys::parse(secret.reveal())) {
-            Some(Ok(keys)) => keys,
-            Some(Err(wrong)) => return Verdict::failed(Outcome::Misconfigured, None, wrong),
-            None => return Verdict::failed(Outcome::Misconfigured, None, "the secret is not where it should be"),
-        };
         let body = match &self.datalake {
             None => shape::notice(dispatch),
             Some(names) => match shape::datalake(dispatch.notice, names) {
@@ -50,17 +46,35 @@ impl Sink for Webhook {
         if body.len() > LONGEST_BODY {
             return Verdict::failed(Outcome::Refused { tries: 1 }, None, "the body is too large");
         }
-        // signed anew at every attempt: receivers refuse what is older than five minutes
-        let (id, now) = (shape::event_id(dispatch.notice), self.clock.now());
-        let signatures = keys.signatures(&id, now, &body);
-        let headers = vec![
-            ("content-type", "application/json".to_owned()),
-            ("webhook-id", id),
-            ("webhook-timestamp", now.timestamp().to_string()),
-            ("webhook-signature", signatures),
-            ("x-conversationd-attempt", dispatch.attempt.to_string()),
-        ];
+        let headers = match signed(&self.secret, dispatch, self.clock.now(), &body) {
+            Ok(headers) => headers,
+            Err(verdict) => return verdict,
+        };
         let outgoing = Outgoing { method: "POST", url: &self.url, headers, body };
         Verdict::of_http(&self.http.send(outgoing).await)
     }
+}
+
+/// The headers of a signed body. Signed anew at every attempt: receivers refuse what is older than five minutes.
+///
+/// # Errors
+/// There are no keys where they should be, or they are none.
+pub(super) fn signed(
+    secret: &SecretRef,
+    dispatch: &Dispatch<'_>,
+    now: DateTime<Utc>,
+    body: &[u8],
+) -> Result<Vec<(&'static str, String)>, Verdict> {
+    let misconfigured = |wrong: &str| Verdict::failed(Outcome::Misconfigured, None, wrong);
+    let secret = secret.read().ok_or_else(|| misconfigured("the secret is not where it should be"))?;
+    let keys = Keys::parse(secret.reveal()).map_err(misconfigured)?;
+    let id = shape::event_id(dispatch.notice);
+    let signatures = keys.signatures(&id, now, body);
+    Ok(vec![
+        ("content-type", "application/json".to_owned()),
+        ("webhook-id", id),
+        ("webhook-timestamp", now.timestamp().to_string()),
+        ("webhook-signature", signatures),
+        ("x-conversationd-attempt", dispatch.attempt.to_string()),
+    ])
 }

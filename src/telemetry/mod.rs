@@ -7,6 +7,7 @@ mod health;
 mod logs;
 mod otlp;
 mod page;
+mod panics;
 mod push;
 
 pub use exposition::prometheus_name;

@@ -1,22 +1,22 @@
-//! The push: metrics to an OpenTelemetry collector, once in a while and at the end, over the HTTP client that AWS calls use.
+//! The push: metrics to an OpenTelemetry collector, once in a while and at the end, over HTTP.
 //!
 //! A push that fails is not repeated: the next one says everything again. An outage is told once, and its end.
 
 use std::{sync::Arc, time::Duration};
 
-use aws_smithy_http_client::{
-    Connector,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
-use aws_smithy_runtime_api::client::{http::HttpConnector, orchestrator::HttpRequest};
-use aws_smithy_types::body::SdkBody;
 use chrono::{DateTime, Utc};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use url::Url;
 
 use super::otlp;
-use crate::{clock::Clock, config::PushConfig, counters::Counters};
+use crate::{
+    clock::Clock,
+    config::PushConfig,
+    counters::Counters,
+    http::{Http, NoAnswer, Outgoing},
+};
 
 /// The last push, at the end of the process, must not hold it up.
 const LAST_PUSH: Duration = Duration::from_secs(3);
@@ -24,7 +24,7 @@ const LAST_PUSH: Duration = Duration::from_secs(3);
 /// Pushes what is counted.
 pub struct Push {
     config: PushConfig,
-    connector: Connector,
+    http: Http,
     counters: Arc<Counters>,
     clock: Arc<dyn Clock>,
     began: DateTime<Utc>,
@@ -39,8 +39,8 @@ impl Push {
                 config.resource.push((name.to_owned(), value.to_owned()));
             }
         }
-        let connector = Connector::builder().tls_provider(Provider::Rustls(CryptoMode::Ring)).build();
-        Self { config, connector, counters, began: clock.now(), clock }
+        let http = Http::to_own(clock.clone());
+        Self { config, http, counters, began: clock.now(), clock }
     }
 
     /// Pushes until `ended`, and then once more.
@@ -56,7 +56,7 @@ impl Push {
                 _ = ticks.tick() => false,
             };
             let patience = if last { self.config.timeout.min(LAST_PUSH) } else { self.config.timeout };
-            let pushed = timeout(patience, self.once()).await.unwrap_or_else(|_| Err("no answer in time".into()));
+            let pushed = self.once(patience).await;
             match &pushed {
                 Ok(()) if failing => info!("metrics are pushed again"),
                 Err(reason) if !failing => {
@@ -72,21 +72,16 @@ impl Push {
     }
 
     /// Says nothing about the endpoint: its URL may carry a password.
-    async fn once(&self) -> Result<(), String> {
+    async fn once(&self, patience: Duration) -> Result<(), String> {
         let body = otlp::request(&self.counters, &self.config.resource, self.began, self.clock.now());
-        let mut request = HttpRequest::new(SdkBody::from(body.to_string()));
-        let unfit = |_| "the request could not be built".to_owned();
-        request.set_method("POST").map_err(unfit)?;
-        request.set_uri(self.config.url.reveal()).map_err(unfit)?;
-        let headers = request.headers_mut();
-        headers.try_insert("content-type", "application/json").map_err(unfit)?;
-        for (name, value) in &self.config.headers {
-            headers.try_insert(name.clone(), value.reveal().to_owned()).map_err(unfit)?;
-        }
-        match self.connector.call(request).await {
-            Ok(response) if response.status().is_success() => Ok(()),
-            Ok(response) => Err(format!("answered {}", response.status().as_u16())),
-            Err(_) => Err("no connection".into()),
+        let url = Url::parse(self.config.url.reveal()).map_err(|_| NoAnswer::Unfit.to_string())?;
+        let mut outgoing = Outgoing::json(&url, None, &body);
+        let own = self.config.headers.iter().map(|(name, value)| (name.as_str(), value.reveal().to_owned()));
+        outgoing.headers.extend(own);
+        match self.http.send_within(patience, outgoing).await {
+            Ok(answer) if answer.is_success() => Ok(()),
+            Ok(answer) => Err(format!("answered {}", answer.status)),
+            Err(none) => Err(none.to_string()),
         }
     }
 }

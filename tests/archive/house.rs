@@ -1,6 +1,5 @@
 //! What the stories need: a schema of their own, conversations, messages, and one way to archive them.
 
-use std::env;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +9,12 @@ use conversationd::archive::{
 };
 use conversationd::domain::{
     Changes, Close, CloseReason, ConversationId, Details, Direction, EventId, Message, Rating, RatingKind, Record,
-    Sequence, Thread,
+    Sequence, Thread, Tokens,
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
+
+use crate::schema::Schema;
 
 /// A schema with the archive in it.
 pub struct House {
@@ -27,24 +28,9 @@ pub async fn in_a_house<Told>(story: impl FnOnce(Arc<House>) -> Told)
 where
     Told: Future<Output = ()> + Send + 'static,
 {
-    let url = env::var("DATABASE_URL").expect(
-        "DATABASE_URL is not set: these tests need a PostgreSQL 14 or newer they may make schemas in, \
-         as postgres://postgres@127.0.0.1:5433/conversationd",
-    );
-    let schema = format!("archive_test_{}", Uuid::new_v4().simple());
-    let options = Options { max_connections: 4, schema: Some(schema.clone()), ..Options::default() };
-    let archive = PostgresArchive::new(&url, &options).expect("DATABASE_URL");
-    archive.migrate().await.expect("migrate");
-
-    let house = Arc::new(House { archive, url: url.clone(), options });
-    let told = tokio::spawn(story(house.clone())).await;
-
-    house.archive.close().await;
-    let mut connection = PgConnection::connect(&url).await.expect("connect");
-    sqlx::query(AssertSqlSafe(format!("drop schema {schema} cascade"))).execute(&mut connection).await.expect("drop");
-    if let Err(panicked) = told {
-        std::panic::resume_unwind(panicked.into_panic());
-    }
+    let schema = Schema::new("archive", 4).await;
+    let (archive, url, options) = (schema.archive.clone(), schema.url.clone(), schema.options.clone());
+    schema.around(story(Arc::new(House { archive, url, options })), async {}).await;
 }
 
 impl House {
@@ -176,7 +162,7 @@ pub fn message(number: u32) -> Message {
         agent_id: None,
         model_used: None,
         tokens_used: Some(number),
-        tokens: None,
+        tokens: Some(Tokens { tokenizer: "o200k_base".into(), count: 10 * number }),
         sentiment: None,
         intent: None,
         entities: Vec::new(),

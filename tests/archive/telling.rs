@@ -10,16 +10,15 @@ use crate::house::{House, close, in_a_house, messages, noon, rating, record, thr
 
 const WAITING: &str = "select count(*) from outbox_dispatch where state = 'pending'";
 
-/// A sink of everything, whose lanes are contacts: all notices of these stories come one after the other.
+/// A sink of everything but openings, whose lanes are contacts: all notices of these stories come one after the other.
 async fn listening(house: &House) -> (Outbox, SinkId) {
+    let kinds = NoticeKind::ALL.iter().copied().filter(|kind| *kind != NoticeKind::Opened).collect();
+    listening_to(house, kinds).await
+}
+
+async fn listening_to(house: &House, kinds: Vec<NoticeKind>) -> (Outbox, SinkId) {
     let outbox = Outbox::over(house.archive.pool_beside(2));
-    let sink = Registration {
-        name: "all".into(),
-        form: "test",
-        kinds: NoticeKind::ALL.to_vec(),
-        projects: None,
-        order: Order::Contact,
-    };
+    let sink = Registration { name: "all".into(), form: "test", kinds, projects: None, order: Order::Contact };
     let ids = outbox.register(&[sink]).await.expect("register");
     (outbox, ids["all"])
 }
@@ -132,6 +131,55 @@ async fn checkpoints_and_late_arrivals_are_told_once_each() {
         assert_eq!(of(&told[1], "message_count"), 5);
         assert_eq!((of(&told[2], "messages_added"), of(&told[2], "message_count")), (json!(2), json!(7)));
         assert_eq!(of(&told[2], "arrived_after_close"), true);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_opening_is_told_once_before_anything_else_by_whatever_is_written_first() {
+    in_a_house(async |house| {
+        let (outbox, sink) = listening_to(&house, NoticeKind::ALL.to_vec()).await;
+        for (conversation, first) in [(1, "a checkpoint"), (2, "a close"), (3, "a rating")] {
+            let record = record(conversation);
+            let said = messages(10 * conversation as u32..10 * conversation as u32 + 2);
+            if first == "a rating" {
+                house.rate(&record, &rating(conversation as u32, RatingKind::Nps, 0)).await.expect("rate");
+            } else {
+                let end = (first == "a close").then(close);
+                house.write(&record, &said, false, end.as_ref()).await.expect("write");
+            }
+            let told_first = told(&outbox, sink).await;
+            assert_eq!(names(&told_first)[0], "conversation.opened", "{first}");
+            assert_eq!(told_first[0].notice.occurred_at, record.opened_at);
+            assert_eq!(told_first[0].notice.content["started_at"], "2025-03-01T12:00:00.000Z");
+            for end in [None, Some(close())] {
+                house.write(&record, &said, false, end.as_ref()).await.expect("write");
+            }
+            let later = told(&outbox, sink).await;
+            assert!(!names(&later).contains(&"conversation.opened"), "{first}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn how_long_a_conversation_is_open_is_told_once_of_each_age_though_nothing_was_said() {
+    in_a_house(async |house| {
+        let (outbox, sink) = listening(&house).await;
+        let (record, hours) = (record(1), |hours: u64| Duration::from_secs(3600 * hours));
+        house.write(&record, &messages(0..2), false, None).await.expect("checkpoint");
+        for reached in [&[hours(4)][..], &[hours(4)], &[hours(4), hours(8)]] {
+            let mut transaction = house.archive.begin().await.expect("begin");
+            transaction.lock(&thread(), &record).await.expect("lock");
+            transaction.insert(&record, &messages(0..2), false).await.expect("insert");
+            transaction.still_open(reached).await.expect("told");
+            transaction.finish(&record, None).await.expect("finish");
+        }
+        let told = told(&outbox, sink).await;
+        let for_long = "conversation.open_for_long";
+        assert_eq!(names(&told), ["conversation.archived", for_long, for_long]);
+        assert_eq!(told[1].notice.open_for(), Some(hours(4)));
+        assert_eq!(told[2].notice.occurred_at, record.opened_received_at + hours(8));
     })
     .await;
 }

@@ -166,7 +166,7 @@ async fn what_is_published_is_kept_once_and_told_to_who_asks(site: &Site, exampl
         .collect();
     assert_eq!(told, texts(&messages)[&message.to_string()]);
     let asked = json!({"schema": "reply", "body": reply.to_string()});
-    assert_eq!(crate::judge::verdicts(&format!("{asked}\n")), "1\n", "{reply}");
+    assert_eq!(tools::verdicts(&format!("{asked}\n")), "1\n", "{reply}");
 
     let nobody = json!({"project_uuid": project, "conversation_id": Uuid::new_v4()});
     let said = examples.run("requester", &["get_conversation", &nobody.to_string()], &settings).await;

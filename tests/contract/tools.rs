@@ -27,6 +27,32 @@ pub fn python() -> Command {
     Command::new(python)
 }
 
+/// What the published schemas say, a line for each that is asked.
+pub fn verdicts(asked: &str) -> String {
+    said(&judged(asked))
+}
+
+/// Asserts that these replies are what the published schemas say, and have no field that stands in none.
+pub fn assert_replies(replies: &[String]) {
+    let mut asked = String::new();
+    for reply in replies {
+        let name = serde_json::from_str::<serde_json::Value>(reply).expect("JSON")["event_type"].clone();
+        for schema in [name, "reply".into()] {
+            let strict = schema != "reply";
+            asked += &format!("{}\n", serde_json::json!({"schema": schema, "body": reply, "strict": strict}));
+        }
+    }
+    let output = judged(&asked);
+    let (verdicts, why) = (said(&output), String::from_utf8_lossy(&output.stderr).into_owned());
+    assert_eq!(verdicts.lines().count(), 2 * replies.len(), "{why}");
+    assert!(verdicts.lines().all(|verdict| verdict == "1"), "{why}");
+}
+
+fn judged(asked: &str) -> Output {
+    let judge = root().join("tests/contract/judge.py");
+    run(python().arg(judge).arg(root().join("docs/schemas")), asked)
+}
+
 /// Runs a program to its end with `input`.
 pub fn run(command: &mut Command, input: &str) -> Output {
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

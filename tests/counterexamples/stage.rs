@@ -115,6 +115,7 @@ impl Stage {
         let pipeline = Arc::new(Pipeline {
             hot: Hot::over(Arc::new(Gated { store, gates: gates.clone() }), Duration::from_millis(3)),
             answers: answers(&link, &counters, &clock),
+            portals: Arc::default(),
             archive: Arc::new(ModelArchive(link)),
             inbox,
             leases: Arc::new(Leases::new(leases, Duration::from_secs(300), clock.clone())),
@@ -141,21 +142,32 @@ impl Stage {
     fn publish_message(&mut self, n: u64) {
         let at = self.world.server_time();
         let message = json!({ "id": format!("{n} at {at}"), "text": "olá", "created_at": at });
-        self.send("message.received", n, Some(message));
+        self.send("message.received", n, json!({ "message": message }));
     }
 
     /// Publishes a close.
     pub fn close(&mut self) {
-        self.send("conversation.close", self.sends, None);
+        self.send("conversation.close", self.sends, json!({}));
     }
 
-    fn send(&mut self, kind: &str, n: u64, message: Option<serde_json::Value>) {
+    /// A person takes over, with a ticket.
+    pub fn taken_over(&mut self) {
+        let at = self.world.server_time();
+        self.send("conversation.window", self.sends, json!({ "ticket_uuid": "ticket", "created_on": at }));
+    }
+
+    /// The tickets of archived conversations.
+    pub fn tickets(&self) -> Vec<String> {
+        self.world.state().archive.details.values().filter_map(|details| details.ticket.clone()).collect()
+    }
+
+    fn send(&mut self, kind: &str, n: u64, said: serde_json::Value) {
         let thread = thread();
         let mut data = json!({
             "project_uuid": thread.project, "contact_urn": thread.contact, "channel_uuid": thread.channel,
         });
-        if let Some(message) = message {
-            data["message"] = message;
+        if let (Some(data), serde_json::Value::Object(said)) = (data.as_object_mut(), said) {
+            data.extend(said);
         }
         let body = json!({ "event_type": kind, "correlation_id": n.to_string(), "data": data }).to_string();
         self.sends += 1;

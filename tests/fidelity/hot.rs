@@ -1,4 +1,4 @@
-//! Lists of hot store operations, done on the model and on the table in step.
+//! Lists of hot store operations, done on the model and on the store in step.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -6,9 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use conversationd::{
     domain::{
         Close, CloseReason, Closed, Closing, Conversation, ConversationId, Details, Direction, Due, DueReason, EventId,
-        Head, Message, Open, Record, Sequence, Thread, ThreadKey,
+        Head, Message, Open, Record, Sequence, Spot, Thread, ThreadKey,
     },
-    hot::{DUE_SHARDS, DueHead, DynamoStore, HotError, HotStore, Put},
+    hot::{DUE_SHARDS, DueHead, HotError, HotStore, Put},
 };
 use proptest::{
     collection::vec,
@@ -17,7 +17,11 @@ use proptest::{
 };
 use uuid::Uuid;
 
-use crate::{modelled::Modelled, target::House};
+use crate::{
+    beside::{self, Beside, Sides},
+    modelled::Modelled,
+    target::House,
+};
 
 const THREADS: u8 = 3;
 
@@ -50,6 +54,7 @@ pub enum Operation {
         delivery: u8,
         attempts: i32,
     },
+    Beside(Beside),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -90,16 +95,17 @@ pub fn any_list() -> impl Strategy<Value = Vec<Operation>> {
         4 => (0..THREADS, 0..3_u8).prop_map(|(thread, conversation)| Operation::Read { thread, conversation }),
         2 => any_copy().prop_map(Operation::Overtook),
         2 => (0..2_u8, -1..3_i32).prop_map(|(delivery, attempts)| Operation::Charge { delivery, attempts }),
+        6 => beside::any_operation().prop_map(Operation::Beside),
         3 => (0..THREADS, 0..400_u16, 1..5_usize)
             .prop_map(|(thread, until_minutes, limit)| Operation::Due { thread, until_minutes, limit }),
     ];
-    vec(operation, 20..30)
+    vec(operation, 25..35)
 }
 
 struct Pair<'a> {
     model: Modelled,
     house: &'a House,
-    store: DynamoStore,
+    store: Arc<dyn HotStore>,
     /// Names the project: the table has what earlier lists wrote.
     list: &'a str,
 }
@@ -114,6 +120,7 @@ pub fn compare(model: Modelled, house: &House, list: &str, operations: &[Operati
         pair.write(thread, 1, State::Closed, 0, 0)?;
     }
     pair.heads()?;
+    pair.beside().end()?;
     (0..DUE_SHARDS).try_for_each(|shard| pair.due(shard, u16::MAX, 100))
 }
 
@@ -132,6 +139,10 @@ impl Pair<'_> {
                 self.due(shard as u8, *until_minutes, *limit)
             }
             Operation::Charge { delivery, attempts } => self.charge(*delivery, *attempts),
+            Operation::Beside(operation) => {
+                let thread = if let Beside::Walk { thread, .. } = operation { *thread } else { 0 };
+                self.beside().run(operation, &self.key(thread))
+            }
         }
     }
 
@@ -139,6 +150,18 @@ impl Pair<'_> {
         let contact = ["whatsapp:+5511#1", "tel:100%23", "ext:José 👋"][usize::from(number)];
         let (contact, channel) = (Some(contact.into()), Some("channel".into()));
         Thread { project: self.list.to_owned(), contact, channel, conversation: None }
+    }
+
+    fn beside(&self) -> Sides<'_> {
+        Sides { model: &self.model, house: self.house, store: &*self.store, list: self.list }
+    }
+
+    fn message(&self, copy: &Copy) -> Message {
+        if !self.house.first_edition_stays() {
+            return message(copy);
+        }
+        let size = [0, 0, 0, 150, 0, 500].get(usize::from(copy.number)).copied().unwrap_or_default();
+        message(&Copy { edition: 0, size, ..copy.clone() })
     }
 
     fn key(&self, thread: u8) -> ThreadKey {
@@ -180,7 +203,7 @@ impl Pair<'_> {
             .map(|copy| Put {
                 thread: self.key(copy.thread),
                 conversation: id(copy.conversation),
-                message: Arc::new(message(copy)),
+                message: Arc::new(self.message(copy)),
             })
             .collect();
         let expected = self.model.wait(self.model.hot.put_messages(puts.clone()));
@@ -192,7 +215,7 @@ impl Pair<'_> {
     fn read(&self, thread: u8, conversation: u8) -> TestCaseResult {
         let (key, id) = (self.key(thread), id(conversation));
         let expected = self.model.wait(all_pages(&self.model.hot, &key, id))?;
-        let found = self.house.wait(all_pages(&self.store, &key, id))?;
+        let found = self.house.wait(all_pages(&*self.store, &key, id))?;
         prop_assert_eq!(told(&found), told(&expected), "the messages in order");
         prop_assert!(found == expected, "the messages as they were put");
         let expected = self.model.wait(self.model.hot.last_received(&key, id)).map_err(failed)?;
@@ -202,7 +225,7 @@ impl Pair<'_> {
     }
 
     fn overtook(&self, copy: &Copy) -> TestCaseResult {
-        let (key, id, message) = (self.key(copy.thread), id(copy.conversation), message(copy));
+        let (key, id, message) = (self.key(copy.thread), id(copy.conversation), self.message(copy));
         let expected = self.model.wait(self.model.hot.overtook(&key, id, &message)).map_err(failed)?;
         let found = self.house.wait(self.store.overtook(&key, id, &message)).map_err(failed)?;
         prop_assert_eq!(found, expected, "overtook");
@@ -263,16 +286,16 @@ fn told(messages: &[Message]) -> Vec<(Sequence, usize, String)> {
     messages.iter().map(|it| (it.sequence, it.text.len(), it.text.chars().take(8).collect())).collect()
 }
 
-fn time(millis: i64) -> DateTime<Utc> {
+pub fn time(millis: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_772_366_400, 0).expect("a time") + TimeDelta::milliseconds(millis)
 }
 
 /// Nothing is forgotten while a test runs.
-fn far_away() -> DateTime<Utc> {
+pub fn far_away() -> DateTime<Utc> {
     time(0) + TimeDelta::days(3_650)
 }
 
-fn id(conversation: u8) -> ConversationId {
+pub fn id(conversation: u8) -> ConversationId {
     ConversationId(Uuid::from_u128(0xC0 + u128::from(conversation)))
 }
 
@@ -300,6 +323,11 @@ fn in_state(state: State, conversation: u8, due_at: DateTime<Utc>) -> Conversati
         State::Closing => Conversation::Closing(Closing { record, close, due_at }),
         State::Closed => Conversation::Closed(Closed { record, close }),
     }
+}
+
+/// Where the message of this number stands.
+pub fn spot(number: u8) -> Spot {
+    message(&Copy { thread: 0, conversation: 0, number, edition: 0, size: 0 }).spot()
 }
 
 /// Messages of one instant, of sequences on both sides of 64 bits and of one sequence stand next to one another.

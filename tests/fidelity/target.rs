@@ -10,10 +10,12 @@ use std::{
 
 use conversationd::{
     app::{Clients, Endpoints},
-    hot::DynamoStore,
+    config::DatabaseConfig,
+    hot::{Database, DynamoStore, HotStore, PostgresStore},
     operate::provision::{Provisioned, provision},
     queue::SqsQueue,
 };
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 
@@ -60,11 +62,13 @@ fn is_ministack(url: &str) -> std::io::Result<bool> {
     Ok(answer.lines().next().is_some_and(|status| status.contains(" 200")) && answer.contains("\"services\""))
 }
 
-/// Queues and a table of one's own, removed at the end, however it ends.
+/// Queues and a hot store of one's own, removed at the end, however it ends.
 pub struct House {
     runtime: Runtime,
     clients: Clients,
     provisioned: Provisioned,
+    /// URL and schema, where the hot store is in PostgreSQL.
+    database: Option<(String, String)>,
 }
 
 impl House {
@@ -78,7 +82,29 @@ impl House {
             let provisioned = provision(&clients, &prefix).await.expect("provisioned");
             (clients, provisioned)
         });
-        Self { runtime, clients, provisioned }
+        Self { runtime, clients, provisioned, database: None }
+    }
+
+    /// The same with the hot store in PostgreSQL.
+    pub fn with_database() -> Self {
+        let url = env::var("DATABASE_URL").expect("DATABASE_URL: start the local stack (make up)");
+        let mut house = Self::build();
+        let schema = house.provisioned.table.replace('-', "_");
+        let settings = [("DATABASE_URL", url.clone()), ("CONVERSATIOND_DATABASE_SCHEMA", schema.clone())];
+        let get = |name: &str| settings.iter().find(|(it, _)| *it == name).map(|(_, value)| value.clone());
+        house.wait(async {
+            let archive = conversationd::app::archive(&DatabaseConfig::read(&get).expect("settings")).expect("a URL");
+            archive.migrate().await.expect("migrated");
+            archive.close().await;
+        });
+        house.database = Some((url, schema));
+        house
+    }
+
+    /// Whether a message that is put again in another edition stays as it was put first: nothing overwrites it there. No
+    /// delivery has two editions.
+    pub fn first_edition_stays(&self) -> bool {
+        self.database.is_some()
     }
 
     /// Waits for what the services answer.
@@ -112,9 +138,21 @@ impl House {
         });
     }
 
+    /// The table, through the daemon's own adapter.
+    pub fn table(&self) -> Arc<dyn HotStore> {
+        Arc::new(DynamoStore::new(self.clients.dynamodb.clone(), self.provisioned.table.clone(), TTL))
+    }
+
     /// The hot store, through the daemon's own adapter.
-    pub fn store(&self) -> DynamoStore {
-        DynamoStore::new(self.clients.dynamodb.clone(), self.provisioned.table.clone(), TTL)
+    pub fn store(&self) -> Arc<dyn HotStore> {
+        match &self.database {
+            None => self.table(),
+            Some((url, schema)) => {
+                let database = Database { url, schema: Some(schema), connections: 2 };
+                let _in = self.runtime.enter(); // the pool looks for it
+                Arc::new(PostgresStore::new(&database, TTL, Arc::new(|| {})).expect("a URL"))
+            }
+        }
     }
 
     /// Waits until a visibility of one second has ended: then no more than `hidden` deliveries are.
@@ -140,6 +178,16 @@ impl Drop for House {
         let Provisioned { queue_url, dead_letter_url, table } = &self.provisioned;
         let sqs = &self.clients.sqs.control;
         self.runtime.block_on(async {
+            if let Some((url, schema)) = &self.database {
+                let drop = sqlx::raw_sql(AssertSqlSafe(format!("drop schema {schema} cascade")));
+                let dropped = match PgConnection::connect(url).await {
+                    Ok(mut connection) => drop.execute(&mut connection).await.map(|_| ()),
+                    Err(failure) => Err(failure),
+                };
+                if let Err(failure) = dropped {
+                    eprintln!("schema {schema} stands: {failure}");
+                }
+            }
             for url in [queue_url, dead_letter_url] {
                 if let Err(failure) = sqs.delete_queue().queue_url(url).send().await {
                     eprintln!("{url} stands: {failure}");

@@ -12,7 +12,7 @@ use conversationd::{
     archive::{Archive as _, ContentHash, MessageRow, Options, PostgresArchive},
     domain::{Close, CloseReason, Conversation, EventId, Head, Message, Policy, Thread, ThreadKey},
     event::{Event, Kind},
-    hot::{DynamoStore, HotStore as _, Put},
+    hot::{HotStore, Put},
 };
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -24,6 +24,7 @@ const POLICY: Policy = Policy {
     grace: Duration::from_secs(60),
     idle: Duration::from_secs(3_600),
     checkpoint: Duration::from_secs(86_400),
+    told_at: [None; 4],
     unfinished: Duration::from_secs(60),
     ..Policy::DEFAULT
 };
@@ -31,7 +32,8 @@ const POLICY: Policy = Policy {
 /// A table and a schema of one's own, removed at the end.
 pub struct Stores {
     house: House,
-    store: DynamoStore,
+    /// In the table, and in the database.
+    stores: [Arc<dyn HotStore>; 2],
     archive: PostgresArchive,
     url: String,
     schema: String,
@@ -41,7 +43,7 @@ pub struct Stores {
 impl Stores {
     pub fn build() -> Self {
         let url = env::var("DATABASE_URL").expect("DATABASE_URL is not set: start the local stack (make up)");
-        let house = House::build();
+        let house = House::with_database();
         let schema = format!("fuzz_{}", Uuid::new_v4().simple());
         let options = Options { max_connections: 2, schema: Some(schema.clone()), ..Options::default() };
         let archive = house.wait(async {
@@ -49,7 +51,7 @@ impl Stores {
             archive.migrate().await.expect("migrated");
             archive
         });
-        Self { store: house.store(), house, archive, url, schema, kept: Cell::new(0) }
+        Self { stores: [house.table(), house.store()], house, archive, url, schema, kept: Cell::new(0) }
     }
 
     /// Keeps the messages among `events` in both stores and compares what comes back.
@@ -71,37 +73,13 @@ impl Stores {
             for (key, (thread, group_id, mut messages)) in threads {
                 messages.sort_by_key(|message| (message.occurred_at, message.sequence, message.event_id));
                 let head = Head::opened_by(&thread, &group_id, None, &messages[0], &POLICY);
-                self.in_the_hot_store(&key, &head, &messages).await?;
+                for store in &self.stores {
+                    in_the_hot_store(&**store, &key, &head, &messages).await?;
+                }
                 self.in_the_archive(&thread, &head, &messages).await?;
             }
             Ok(kept)
         })
-    }
-
-    async fn in_the_hot_store(&self, key: &ThreadKey, head: &Head, messages: &[Message]) -> Result<(), String> {
-        let said = |error| format!("the hot store: {error}");
-        // the head of an earlier conversation of the thread may stand
-        if self.store.write_head(key, head).await.map_err(said)? {
-            let read = self.store.heads(vec![key.clone()]).await.remove(0).map_err(said)?;
-            equal("the head", &read.as_ref(), &Some(head))?;
-        }
-        let conversation = head.conversation.record().id;
-        let put = |message: &Message| Put { thread: key.clone(), conversation, message: Arc::new(message.clone()) };
-        for some in messages.chunks(25) {
-            let put = self.store.put_messages(some.iter().map(put).collect()).await;
-            put.into_iter().collect::<Result<(), _>>().map_err(said)?;
-        }
-        let (mut read, mut after) = (Vec::new(), None);
-        loop {
-            let page = self.store.page(key, conversation, after).await.map_err(said)?;
-            read.extend(page.messages);
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
-        equal("the number of messages in the hot store", &read.len(), &messages.len())?;
-        read.iter().zip(messages).try_for_each(|(read, put)| equal("a message in the hot store", read, put))
     }
 
     async fn in_the_archive(&self, thread: &Thread, head: &Head, messages: &[Message]) -> Result<(), String> {
@@ -137,6 +115,37 @@ impl Stores {
             .zip(messages)
             .try_for_each(|(read, put)| equal("a message in the archive", &spelled_as(read.clone(), put), put))
     }
+}
+
+async fn in_the_hot_store(
+    store: &dyn HotStore,
+    key: &ThreadKey,
+    head: &Head,
+    messages: &[Message],
+) -> Result<(), String> {
+    let said = |error| format!("the hot store: {error}");
+    // the head of an earlier conversation of the thread may stand
+    if store.write_head(key, head).await.map_err(said)? {
+        let read = store.heads(vec![key.clone()]).await.remove(0).map_err(said)?;
+        equal("the head", &read.as_ref(), &Some(head))?;
+    }
+    let conversation = head.conversation.record().id;
+    let put = |message: &Message| Put { thread: key.clone(), conversation, message: Arc::new(message.clone()) };
+    for some in messages.chunks(25) {
+        let put = store.put_messages(some.iter().map(put).collect()).await;
+        put.into_iter().collect::<Result<(), _>>().map_err(said)?;
+    }
+    let (mut read, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.page(key, conversation, after).await.map_err(said)?;
+        read.extend(page.messages);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    equal("the number of messages in the hot store", &read.len(), &messages.len())?;
+    read.iter().zip(messages).try_for_each(|(read, put)| equal("a message in the hot store", read, put))
 }
 
 impl Drop for Stores {

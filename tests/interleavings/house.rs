@@ -90,6 +90,7 @@ impl House {
             counters,
             clock,
             answers,
+            portals: Arc::default(),
         };
         drop(_here);
         Self { world, pipeline, runtime }

@@ -1,18 +1,20 @@
 //! Somebody who asks the daemon of a story, with a reply queue of their own.
 
-use std::time::Instant;
+use std::{sync::Mutex, time::Instant};
 
 use aws_sdk_sqs::{
     Client,
     types::{Message, MessageSystemAttributeName, QueueAttributeName as Attribute},
 };
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use crate::{
     events::{Event, Thread},
     queues,
     stack::Stack,
+    tools,
 };
 
 /// A story with a queue for answers.
@@ -21,6 +23,8 @@ pub struct Asker {
     /// The reply queue's name.
     pub replies: String,
     url: String,
+    /// Every reply that came.
+    seen: Mutex<Vec<String>>,
 }
 
 impl Asker {
@@ -42,7 +46,7 @@ impl Asker {
         let call = stack.sqs().create_queue().queue_name(&replies);
         let call = if suffix.is_empty() { call } else { call.attributes(Attribute::FifoQueue, "true") };
         let made = call.send().await.expect("a queue");
-        Self { stack, replies, url: made.queue_url.expect("its URL") }
+        Self { stack, replies, url: made.queue_url.expect("its URL"), seen: Mutex::default() }
     }
 
     /// The request as an event of its thread's group.
@@ -63,12 +67,19 @@ impl Asker {
 
     /// Takes the answer to one question, and drops those to others before it.
     pub async fn answer(&self, id: &str) -> Value {
-        answer(self.stack.sqs(), &self.url, id).await
+        loop {
+            let body = body(&self.next().await);
+            if body["correlation_id"] == id {
+                return body;
+            }
+        }
     }
 
     /// The next reply, whoever asked.
     pub async fn next(&self) -> Message {
-        next(self.stack.sqs(), &self.url).await
+        let reply = next(self.stack.sqs(), &self.url).await;
+        self.seen.lock().expect("lock").push(reply.body.clone().expect("a body"));
+        reply
     }
 
     /// How many replies wait.
@@ -76,19 +87,12 @@ impl Asker {
         queues::depth(self.stack.sqs(), &self.url).await.visible
     }
 
-    /// The end of the story.
+    /// The end of the story; every reply was what the contract says.
     pub async fn done(self) {
+        let seen = self.seen.into_inner().expect("lock");
+        spawn_blocking(move || tools::assert_replies(&seen)).await.expect("replies as the contract has them");
         self.stack.sqs().delete_queue().queue_url(&self.url).send().await.expect("the queue goes");
         self.stack.done().await;
-    }
-}
-
-async fn answer(sqs: &Client, url: &str, id: &str) -> Value {
-    loop {
-        let body = body(&next(sqs, url).await);
-        if body["correlation_id"] == id {
-            return body;
-        }
     }
 }
 

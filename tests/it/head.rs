@@ -1,9 +1,6 @@
 //! The head of a thread is written by whoever read it last, and by nobody else: what every other promise rests on.
 
-use conversationd::{
-    domain::{Conversation, Head},
-    hot::HotStore,
-};
+use conversationd::domain::{Conversation, Head};
 
 use crate::{events::Thread, stack::Stack};
 

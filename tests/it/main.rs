@@ -7,9 +7,11 @@
 
 mod archive;
 mod asker;
+mod chaos;
 mod close;
 mod content;
 mod crash;
+mod crm;
 mod daemon;
 mod details;
 mod ends;
@@ -20,8 +22,10 @@ mod late;
 mod load;
 mod midnight;
 mod older_service;
+mod opened;
 mod outage;
 mod poison;
+mod postgres;
 mod project;
 mod proxy;
 mod queues;
@@ -33,5 +37,13 @@ mod settings;
 mod stack;
 mod statistics;
 mod summaries;
+#[allow(dead_code)] // Node is not needed here
+#[path = "../contract/tools.rs"]
+mod tools;
 mod variables;
 mod window;
+
+/// What `make chaos` is made of.
+#[allow(dead_code)] // a round is a part of it
+#[path = "../chaos/harness/mod.rs"]
+mod harness;

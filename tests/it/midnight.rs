@@ -13,7 +13,7 @@ use conversationd::{
     config::environment,
     domain::{self, Head, Message, Policy},
     event::{self, Kind, Raw},
-    hot::{HotStore, Put},
+    hot::Put,
 };
 use futures_util::{StreamExt, stream};
 use tokio::time::{MissedTickBehavior, interval, sleep};

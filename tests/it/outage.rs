@@ -7,10 +7,13 @@ use crate::{
     stack::Stack,
 };
 
+/// Stories of two stores that fail apart.
+const DYNAMODB: (&str, &str) = ("CONVERSATIOND_HOT_STORE", "dynamodb");
+
 #[tokio::test]
 async fn while_postgresql_is_away_messages_flow_closes_wait_and_afterwards_all_is_archived_once() {
     let proxy = Proxy::to_database().await;
-    let stack = Stack::with("postgres-away", &[("DATABASE_URL", &proxy.url)]).await;
+    let stack = Stack::with("postgres-away", &[("DATABASE_URL", &proxy.url), DYNAMODB]).await;
     let (busy, ending) = (Thread::of("tel:1"), Thread::of("tel:2"));
     stack.publish(&[busy.says("m1"), ending.says("m1")]).await;
     stack.consume().await;
@@ -43,7 +46,7 @@ async fn while_postgresql_is_away_messages_flow_closes_wait_and_afterwards_all_i
 #[tokio::test]
 async fn nothing_behind_what_failed_is_handled_before_it() {
     let proxy = Proxy::to_database().await;
-    let stack = Stack::with("behind", &[("DATABASE_URL", &proxy.url)]).await;
+    let stack = Stack::with("behind", &[("DATABASE_URL", &proxy.url), DYNAMODB]).await;
     let thread = Thread::of("tel:1");
     stack.publish(&[thread.said("m1", ago(60)), thread.close(), thread.says("m3")]).await;
     stack.settle().await;
@@ -90,6 +93,7 @@ async fn a_daemon_whose_connections_break_one_after_the_other_goes_on_by_itself(
         ("AWS_ENDPOINT_URL_DYNAMODB", &roads[1].url),
         ("DATABASE_URL", &roads[2].url),
         ("CONVERSATIOND_VISIBILITY_SECONDS", "2"),
+        DYNAMODB,
     ];
     let stack = Stack::with("network", &settings).await;
     let load = Load::of(20);

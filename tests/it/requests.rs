@@ -6,7 +6,7 @@ use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName as Attri
 use chrono::TimeDelta;
 use conversationd::{
     domain::{EventId, Message, Sequence},
-    hot::{HotStore, Put, Walk, Way},
+    hot::{Put, Walk, Way},
 };
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};

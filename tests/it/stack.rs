@@ -14,9 +14,9 @@ use std::{
 use conversationd::{
     app::{App, Clients, Endpoints},
     clock::{Clock, SystemClock},
-    config::{Config, DatabaseConfig, environment},
+    config::{Config, DatabaseConfig, HotConfig, environment},
     domain::{self, Head},
-    hot::{DynamoStore, HotStore},
+    hot::WholeStore,
     operate::provision::{Provisioned, provision},
 };
 use sqlx::{
@@ -39,14 +39,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
 /// What every story is told unless it says otherwise: no grace, quick loops.
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 7] = [
     ("CONVERSATIOND_GRACE_SECONDS", "0"),
     ("CONVERSATIOND_TIMER_SECONDS", "1"),
     ("CONVERSATIOND_POLL_WAIT_SECONDS", "1"),
     ("CONVERSATIOND_VISIBILITY_SECONDS", "30"),
     ("CONVERSATIOND_DRAIN_SECONDS", "5"),
     ("CONVERSATIOND_DATABASE_CONNECTIONS", "4"),
+    ("CONVERSATIOND_HOT_CONNECTIONS", "8"),
 ];
+
+/// Every story is told on either hot store: on the one that the environment names, unless it is about one of them.
+const HOT_STORE: &str = "CONVERSATIOND_HOT_STORE";
 
 /// A story's corner of the stack.
 pub struct Stack {
@@ -57,6 +61,7 @@ pub struct Stack {
     provisioned: Provisioned,
     schema: String,
     pool: PgPool,
+    hot: Arc<dyn WholeStore>,
 }
 
 impl Stack {
@@ -84,6 +89,11 @@ impl Stack {
         ] {
             all.insert(name.to_owned(), value.clone());
         }
+        let named = settings.iter().find(|(name, _)| *name == HOT_STORE).map(|(_, value)| (*value).to_owned());
+        all.extend(named.or_else(|| environment(HOT_STORE)).map(|store| (HOT_STORE.to_owned(), store)));
+        // by straight roads, whatever the story puts in the daemon's way
+        let hot = HotConfig::read(&|name| all.get(name).cloned()).expect("settings of the hot store");
+        let hot = conversationd::app::hot(&hot, &clients, Duration::from_secs(30 * 24 * 3600)).expect("a hot store");
         let direct = DatabaseConfig::read(&|name| all.get(name).cloned()).expect("settings of the database");
         let archive = conversationd::app::archive(&direct).expect("a PostgreSQL URL");
         or_stop(archive.migrate().await);
@@ -93,7 +103,7 @@ impl Stack {
         let options = PgConnectOptions::from_str(&database).expect("a PostgreSQL URL");
         let options = options.options([("search_path", &schema)]);
         let pool = PgPoolOptions::new().max_connections(2).connect_lazy_with(options);
-        Self { app, settings: all, clients, provisioned, schema, pool }
+        Self { app, settings: all, clients, provisioned, schema, pool, hot }
     }
 
     /// Another replica in this process.
@@ -186,6 +196,11 @@ impl Stack {
         sqlx::raw_sql(sql).execute(&self.pool).await.expect("the archive is changed");
     }
 
+    /// A transaction on the database, to be rolled back.
+    pub async fn transaction(&self) -> sqlx::Transaction<'_, sqlx::Postgres> {
+        self.pool.begin().await.expect("a transaction")
+    }
+
     /// Makes everyone who would write a conversation wait, until it is dropped.
     pub async fn lock_archive(&self) -> sqlx::Transaction<'_, sqlx::Postgres> {
         let mut lock = self.pool.begin().await.expect("a transaction");
@@ -200,9 +215,8 @@ impl Stack {
     }
 
     /// The hot store.
-    pub fn hot(&self) -> DynamoStore {
-        let (client, table) = (self.clients.dynamodb.clone(), self.provisioned.table.clone());
-        DynamoStore::new(client, table, Duration::from_secs(30 * 24 * 3600))
+    pub fn hot(&self) -> Arc<dyn WholeStore> {
+        self.hot.clone()
     }
 
     /// The head of a thread.

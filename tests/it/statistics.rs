@@ -1,5 +1,6 @@
 //! What a conversation adds up to: written with its close, corrected by whatever arrives later.
 
+use conversationd::context::{Counting, Line, Role, Tokenizer};
 use serde_json::json;
 
 use crate::{
@@ -24,6 +25,12 @@ fn answers(thread: &Thread, id: &str, at: chrono::DateTime<chrono::Utc>) -> Even
     thread.event("message.sent", json!({ "message": message }))
 }
 
+/// What these cost in a model's window; what a publisher says that they took is in no sum.
+fn tokens(said: &[(Role, &str)]) -> i64 {
+    let lines: Vec<Line> = said.iter().map(|(role, text)| Line::new(*role, *text)).collect();
+    Counting::Lines(Tokenizer::O200kBase).lines(&lines) as i64
+}
+
 #[tokio::test]
 async fn statistics_are_written_with_the_close_and_a_late_arrival_corrects_them() {
     let stack = Stack::new("statistics").await;
@@ -41,7 +48,7 @@ async fn statistics_are_written_with_the_close_and_a_late_arrival_corrects_them(
         incoming_count: 2,
         outgoing_count: 1,
         late_count: 0,
-        token_count: 7,
+        token_count: tokens(&[(Role::Human, "m1"), (Role::Ai, "m3"), (Role::Human, "m4")]),
         duration_ms: Some(90_000),
         first_response_ms: Some(60_000),
         rating_count: 0,
@@ -56,7 +63,7 @@ async fn statistics_are_written_with_the_close_and_a_late_arrival_corrects_them(
         incoming_count: 2,
         outgoing_count: 2,
         late_count: 1,
-        token_count: 14,
+        token_count: tokens(&[(Role::Human, "m1"), (Role::Ai, "m2"), (Role::Ai, "m3"), (Role::Human, "m4")]),
         duration_ms: Some(90_000),
         first_response_ms: Some(5_000),
         rating_count: 1,

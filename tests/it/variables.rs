@@ -1,6 +1,6 @@
 //! `state.set`, `state.delete`: what a bot wants to know again after a restart, and which conversation it belongs to.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use conversationd::hot::Hot;
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ async fn variables_outlive_a_restart_and_are_archived_as_last_set() {
     stack.consume().await;
 
     // another process reads them, and closes
-    let hot = Hot::over(Arc::new(stack.hot()), Duration::ZERO);
+    let hot = Hot::over(stack.hot(), Duration::ZERO);
     let known = hot.variables(&thread.key()).await.expect("variables");
     let live = known.iter().filter(|variable| variable.value.is_some()).count();
     assert_eq!((known.len(), live), (5, 3));
@@ -80,7 +80,7 @@ async fn a_variable_is_forgotten_after_its_time() {
     let long = set_with(&thread, "long", json!(2), json!({ "ttl": 3600 }));
     stack.publish(&[thread.says("m1"), short, long]).await;
     stack.consume().await;
-    let hot = Hot::over(Arc::new(stack.hot()), Duration::ZERO);
+    let hot = Hot::over(stack.hot(), Duration::ZERO);
     let known = hot.variables(&thread.key()).await.expect("variables");
     let over = known.iter().filter_map(|variable| variable.expires_at).min().expect("a variable with an end");
     until_after(over).await;

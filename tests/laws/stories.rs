@@ -91,6 +91,28 @@ async fn a_process_on_a_suspended_machine_commits_nothing_when_it_wakes() {
     }
 }
 
+/// Frozen, starved of the processor, its extensions refused: whoever loses a lease and lives on, its delivery is not to blame.
+#[tokio::test(start_paused = true)]
+async fn a_delivery_whose_leases_lapse_again_and_again_is_never_given_up_for_that() {
+    let mut story = Story::begin(1, VISIBILITY);
+    story.says(0);
+    story.world.state().pace.insert("heads", VISIBILITY / 4);
+    let _daemon = Replica::start(&story.world, 0, 0, 0);
+    for nap in 1..=20 {
+        while story.made("heads") < nap && !story.world.state().sqs.is_empty() {
+            sleep(Duration::from_millis(1)).await;
+        }
+        story.world.state().suspended.insert(0);
+        sleep(VISIBILITY * 2).await;
+        story.world.state().suspended.clear();
+    }
+    story.world.state().pace.clear();
+    story.ends(0);
+    story.rests_within(HOUR).await;
+    assert!(story.made("charge") > 10, "received so often that it was suspect");
+    story.holds();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_hundred_rolling_restarts_under_load_make_no_dead_letter_and_leave_nothing_hidden() {
     const CONTACTS: usize = 20;

@@ -1,6 +1,9 @@
 //! What answers need of the world: reply queues that keep what they get, and an archive that can be read.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use conversationd::{
@@ -15,6 +18,7 @@ use conversationd::{
 
 use super::{
     archive::ArchiveState,
+    mutant::Mutant,
     world::{Link, State, Unanswered},
 };
 
@@ -47,11 +51,24 @@ pub fn answers(link: &Link, counters: &Arc<Counters>, clock: &Arc<dyn Clock>) ->
 
 struct ModelReplies(Link);
 
+impl ModelReplies {
+    async fn once(&self, reply: Reply) -> Result<(), Unanswered> {
+        if self.0.alive.load(Ordering::Relaxed) {
+            *self.0.world.state().reply_attempts.entry(reply.dedup_id.clone()).or_default() += 1;
+        }
+        self.0.io("reply", true, move |state: &mut State, _| state.replies.push(reply)).await
+    }
+}
+
 #[async_trait]
 impl ReplyQueues for ModelReplies {
     async fn reply(&self, reply: Reply) -> Result<(), QueueError> {
-        let sent = self.0.io("reply", true, move |state: &mut State, _| state.replies.push(reply));
-        sent.await.map_err(|_| QueueError::Unavailable("no answer".into()))
+        let again = self.0.world.state().mutant == Mutant::RepliesAgain;
+        let mut sent = self.once(reply.clone()).await;
+        if again && sent.is_err() {
+            sent = self.once(reply).await;
+        }
+        sent.map_err(|_| QueueError::Unavailable("no answer".into()))
     }
 }
 
@@ -92,7 +109,7 @@ fn row(archive: &ArchiveState, project: &str, id: ConversationId) -> Option<Conv
         has_chats_room: false,
         csat: None,
         nps: None,
-        variables: None,
+        variables: archive.variables.get(&id).map(|kept| serde_json::to_value(kept).expect("JSON")),
         erased_at: None,
         message_count: archive.messages.iter().filter(|(of, _)| *of == id).count() as i64,
         token_count: 0,
@@ -107,7 +124,11 @@ fn row(archive: &ArchiveState, project: &str, id: ConversationId) -> Option<Conv
 impl ArchiveReader for ModelReader {
     async fn find(&self, project: &str, id: ConversationId) -> Result<Option<ConversationRow>, ArchiveError> {
         let project = project.to_owned();
-        let found = self.0.io("find", false, move |state: &mut State, _| row(&state.archive, &project, id));
+        let found = self.0.io("find", false, move |state: &mut State, _| {
+            let own = state.archive.known.get(&id).map(|(thread, _)| thread.project.clone());
+            let project = own.filter(|_| state.mutant == Mutant::AnyProject).unwrap_or(project);
+            row(&state.archive, &project, id)
+        });
         found.await.map_err(unavailable)
     }
 

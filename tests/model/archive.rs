@@ -8,10 +8,10 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use conversationd::{
-    archive::{Archive, ArchiveError, Summary, Transaction},
+    archive::{Archive, ArchiveError, Heard, Reach, Summary, Transaction},
     domain::{
         Changes, Classification, Close, Conversation, ConversationId, CrmLink, Details, EventId, Message, Rating,
-        Record, Thread, ThreadKey, Variable,
+        Record, RecordChange, Thread, ThreadKey, Variable,
     },
 };
 
@@ -104,6 +104,10 @@ impl Archive for ModelArchive {
             }
         });
         linked.await.map_err(unavailable)
+    }
+
+    async fn record_changed(&self, _: &RecordChange, _: Reach<'_>) -> Result<Heard, ArchiveError> {
+        self.0.io("record_changed", true, |_: &mut State, _| Heard::Stands(Vec::new())).await.map_err(unavailable)
     }
 
     async fn request_erasure(
@@ -249,6 +253,10 @@ impl Transaction for ModelTransaction {
     async fn classify(&mut self, _: &Thread, _: &Classification) -> Result<bool, ArchiveError> {
         self.link.io("classify", true, |_: &mut State, _| ()).await.map_err(unavailable)?;
         Ok(false)
+    }
+
+    async fn still_open(&mut self, _: &[Duration]) -> Result<(), ArchiveError> {
+        Ok(())
     }
 
     async fn keep_variables(&mut self, _: &Record, variables: &[Variable]) -> Result<(), ArchiveError> {

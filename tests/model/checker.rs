@@ -6,6 +6,7 @@ use conversationd::domain::{Conversation, ConversationId, EventId};
 
 use super::{
     life::{self, Life},
+    questions::{self, Questions},
     world::State,
 };
 
@@ -19,6 +20,8 @@ pub struct Published {
     pub poison: usize,
     /// What else happened.
     pub life: Life,
+    /// What was asked.
+    pub questions: Questions,
 }
 
 /// A broken invariant.
@@ -46,6 +49,12 @@ pub enum Violation {
     I10Overwritten,
     /// A conversation that a person took over does not say so.
     I11NotHandedOver,
+    /// An answer does not know of what stood before its question.
+    I12Stale,
+    /// An answer about a project went to another, or to a queue that was not named.
+    I13Foreign,
+    /// A reply was tried more often than its question was received, or nobody had asked.
+    I14AskedOnce,
     /// The system did not come to rest in time.
     L1NotDrained,
 }
@@ -110,6 +119,7 @@ pub fn check(state: &State, published: &Published, drained: bool) -> Vec<Violati
         violations.push(Violation::I8NotIndexed);
     }
     violations.extend(life::check(state, &published.life));
+    violations.extend(questions::check(state, published));
     if !drained {
         violations.push(Violation::L1NotDrained);
     }

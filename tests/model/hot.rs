@@ -225,10 +225,12 @@ impl HotStore for ModelHot {
 
     async fn walk(&self, walk: &Walk) -> Result<Walked, HotError> {
         let walk = walk.clone();
-        let walked = self.0.io("walk", false, move |state: &mut State, _| {
+        let walked = self.0.io("walk", false, move |state: &mut State, now| {
+            let stale = state.mutant == Mutant::StaleAnswers;
             let of = state.hot.messages.iter();
             let mut all: Vec<&Message> = of
                 .filter(|((of, id, ..), _)| *of == walk.thread && *id == walk.conversation)
+                .filter(|(_, (_, put))| !stale || *put + Duration::from_secs(5) < now)
                 .map(|(_, (message, _))| message)
                 .filter(|message| match walk.way {
                     Way::Back => walk.from.is_none_or(|from| message.spot() < from),

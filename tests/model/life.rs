@@ -42,6 +42,10 @@ impl Life {
     }
 }
 
+fn contact_of(thread: &Thread) -> Option<usize> {
+    thread.contact.as_deref()?.strip_prefix("contact ")?.parse().ok()
+}
+
 fn thread_of(body: &Value) -> Option<ThreadKey> {
     let contact = body["data"]["contact_urn"].as_str()?.strip_prefix("contact ")?.parse().ok()?;
     Some(scenario::thread(contact).key())
@@ -72,6 +76,9 @@ pub fn publish(
     let body = json!({ "event_type": kind, "correlation_id": format!("life {n}"), "data": data }).to_string();
     let number = scenario::send(world, group, sends, body.clone());
     published.life.sent(&body, number);
+    if let Some(contact) = contact_of(thread) {
+        published.questions.sent(contact, &body);
+    }
     world.state().saw(match kind {
         "survey.nps" => "somebody rated",
         "state.set" => "a variable was set",

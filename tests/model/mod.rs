@@ -10,6 +10,7 @@ pub mod checker;
 pub mod hot;
 pub mod life;
 pub mod mutant;
+pub mod questions;
 pub mod replica;
 pub mod rng;
 pub mod scenario;

@@ -59,6 +59,12 @@ pub enum Mutant {
     RatingForgotten,
     /// A dead letter has no row in the index.
     NoRow,
+    /// Answers are read from what stood five seconds ago.
+    StaleAnswers,
+    /// The archive finds a conversation whatever the project.
+    AnyProject,
+    /// A reply that could not be sent is sent again.
+    RepliesAgain,
     /// A group goes by two names: its deliveries are handled side by side.
     SplitGroups,
     /// What is given back stays hidden.
@@ -68,7 +74,7 @@ pub enum Mutant {
 }
 
 /// Every broken rule that what stands in the stores at the end can tell of; the last ones are for the consumer's laws.
-pub const MUTANTS: [Mutant; 17] = [
+pub const MUTANTS: [Mutant; 20] = [
     Mutant::RatingForgotten,
     Mutant::RandomKeys,
     Mutant::EventIdNotUnique,
@@ -86,6 +92,9 @@ pub const MUTANTS: [Mutant; 17] = [
     Mutant::RejectForgets,
     Mutant::CloseFirst,
     Mutant::NoRow,
+    Mutant::StaleAnswers,
+    Mutant::AnyProject,
+    Mutant::RepliesAgain,
 ];
 
 /// A hot store that breaks a rule which is about what is read or written when.

@@ -41,6 +41,7 @@ pub const POLICY: Policy = Policy {
     grace: Duration::from_secs(10),
     idle: Duration::from_secs(60),
     checkpoint: Duration::from_secs(150),
+    told_at: [Some(Duration::ZERO), Some(Duration::from_secs(100)), None, None],
     unfinished: Duration::from_secs(20),
     ..Policy::DEFAULT
 };
@@ -112,6 +113,7 @@ impl Replica {
             counters: counters.clone(),
             clock: clock.clone(),
             answers: answers(&link, &counters, &clock),
+            portals: Arc::default(),
         });
         let instance = Uuid::from_u64_pair(u64::from(who), life);
         let consumer = Consumer::new(pipeline, limits, instance).parking(world.state().hot.parks.clone());

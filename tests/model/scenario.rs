@@ -10,6 +10,7 @@ use super::{
     checker::{Published, Violation, archived, at_rest, check, lost},
     life,
     mutant::Mutant,
+    questions,
     replica::{Replica, VISIBILITY},
     rng::Rng,
     sqs::Dead,
@@ -85,6 +86,8 @@ struct Shape {
     two_groups: bool,
     /// How often something else than a message happens.
     life: u64,
+    /// How often somebody asks.
+    asks: u64,
 }
 
 /// Runs a plan on a runtime of its own, in simulated time.
@@ -124,6 +127,7 @@ fn shape(rng: &mut Rng, calm: bool) -> (Faults, Shape) {
         skewed: rng.chance(300),
         two_groups: rng.chance(100),
         life: 0,
+        asks: 0,
     };
     let quiet = Shape {
         replicas: 2,
@@ -139,6 +143,7 @@ fn shape(rng: &mut Rng, calm: bool) -> (Faults, Shape) {
         skewed: false,
         two_groups: false,
         life: 0,
+        asks: 0,
     };
     if calm { (Faults { longest_stall: 1, ..Faults::default() }, quiet) } else { (faults, shape) }
 }
@@ -152,6 +157,7 @@ async fn scenario(plan: Plan) -> Outcome {
         (shape.max_receive_count, shape.two_groups, shape.poison) = (most, false, rng.chance(500));
     } else if !calm {
         shape.life = rng.strength(500, 500);
+        shape.asks = rng.strength(500, 500);
     }
     let world = World::new(plan.seed, faults, plan.mutant, plan.trace);
     {
@@ -234,6 +240,10 @@ async fn publish(world: &Arc<World>, rng: &mut Rng, shape: &Shape, calm: bool) -
             if shape.life > 0 && rng.chance(shape.life) {
                 let at = group(rng);
                 life::publish(world, &at, rng, &mut sends, &thread, n, &mut published);
+            }
+            if shape.asks > 0 && rng.chance(shape.asks) {
+                let at = group(rng);
+                questions::ask(world, &at, rng, &mut sends, contact as usize, &mut published);
             }
             if rng.chance(shape.early_close) || (calm && n == shape.messages) {
                 let kind = if rng.chance(500) || calm { "session.closed" } else { "conversation.close" };

@@ -47,6 +47,8 @@ pub struct SqsState {
     pub max_receive_count: u32,
     /// Whether a hidden delivery holds back those behind it in its group.
     pub locked: bool,
+    /// How often requests were received, by their bodies.
+    pub asked: BTreeMap<Arc<str>, u32>,
     sent: u64,
     receipts: u64,
 }
@@ -211,6 +213,9 @@ impl SqsState {
                 self.receipts += 1;
                 entry.received += 1;
                 self.received_most = self.received_most.max(entry.received);
+                if entry.body.contains("\"reply_to\"") {
+                    *self.asked.entry(entry.body.clone()).or_default() += 1;
+                }
                 entry.receipt = self.receipts;
                 entry.hidden_until = Some(now + visibility);
                 (entry.holder, entry.held_until, entry.asked) = (Some(who), now + visibility, None);

@@ -70,6 +70,8 @@ pub struct State {
     pub archive: ArchiveState,
     /// What was sent to reply queues.
     pub replies: Vec<Reply>,
+    /// How often a reply was tried, by its deduplication id.
+    pub reply_attempts: BTreeMap<String, u32>,
     /// Remote calls so far.
     pub calls: u64,
     pub crashes: Vec<CrashPoint>,
@@ -152,6 +154,7 @@ impl World {
                 hot: HotState::default(),
                 archive: ArchiveState::default(),
                 replies: Vec::new(),
+                reply_attempts: BTreeMap::new(),
                 calls: 0,
                 crashes: Vec::new(),
                 doomed: Vec::new(),

@@ -83,6 +83,7 @@ async fn every_question_is_answered_to_a_person_and_to_a_program() {
         assert!(own.out.contains("CSAT  5  (1 rated)") && own.out.contains("a column a day"), "{}", own.out);
         let own = site.run_with(&["stats", "--project", "p", "--json"], &ASKED, "").await.json().remove(0);
         assert_eq!(own["stats"]["conversations"], json!(1));
+        assert!(own["stats"]["tokens"].as_f64().is_some_and(|tokens| tokens > 0.0), "{own}");
         let foreign = site.run_with(&["stats", "--project", "q", "--json"], &ASKED, "").await.json().remove(0);
         assert_eq!(foreign["stats"]["conversations"], json!(0));
 

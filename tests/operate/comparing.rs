@@ -7,7 +7,7 @@ use conversationd::{
     archive::Archive,
     clock::{Clock, SystemClock},
     domain::{Close, CloseReason, Conversation, EventId, Rating, RatingKind, Sequence},
-    hot::{DeadLetter, HotStore, Put},
+    hot::{DeadLetter, Put},
 };
 use uuid::Uuid;
 

@@ -9,7 +9,7 @@ use conversationd::{
     domain::{
         Close, CloseReason, Conversation, ConversationId, Direction, EventId, Head, Message, Policy, Sequence, Thread,
     },
-    hot::{DynamoStore, HotStore, Put},
+    hot::Put,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -21,6 +21,7 @@ pub(super) const CLOSED: Policy = Policy {
     grace: Duration::from_secs(30),
     idle: Duration::from_secs(1_800),
     checkpoint: Duration::from_secs(604_800),
+    told_at: [None; 4],
     unfinished: Duration::from_secs(300),
     ..Policy::DEFAULT
 };
@@ -79,8 +80,7 @@ impl Talk {
 
     /// Writes the head, and the messages from `first` on.
     pub(super) async fn keep(&self, site: &Site, first: usize) {
-        let table = site.provisioned.table.clone();
-        let hot = DynamoStore::new(site.clients.dynamodb.clone(), table, Duration::from_secs(86_400));
+        let hot = &site.hot;
         let key = self.head.thread.key();
         assert!(hot.write_head(&key, &self.head).await.expect("head"));
         for messages in self.messages[first..].chunks(25) {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::site::{Said, Site, on_a_site};
 
 /// The findings that are not ok: check and level.
-fn bad(said: &Said) -> Vec<(String, String)> {
+pub fn bad(said: &Said) -> Vec<(String, String)> {
     let report = said.json().remove(0);
     let findings = report["findings"].as_array().expect("findings").clone();
     let text = |finding: &Value, name: &str| finding[name].as_str().unwrap_or_default().to_owned();
@@ -14,7 +14,7 @@ fn bad(said: &Said) -> Vec<(String, String)> {
     pairs.filter(|(check, level)| level != "ok" && check != "archive durability").collect()
 }
 
-async fn doctor(site: &Site, settings: &[(&str, &str)]) -> Said {
+pub async fn doctor(site: &Site, settings: &[(&str, &str)]) -> Said {
     site.run_with(&["doctor", "--json"], settings, "").await
 }
 
@@ -38,7 +38,7 @@ async fn a_fresh_stack_is_without_fault() {
 async fn a_missing_table_is_found_and_the_rest_is_looked_at_still() {
     on_a_site(async |site| {
         site.clients.dynamodb.delete_table().table_name(&site.provisioned.table).send().await.expect("delete");
-        let said = doctor(&site, &[]).await;
+        let said = doctor(&site, &[("CONVERSATIOND_HOT_STORE", "dynamodb")]).await;
         assert_eq!((said.code, bad(&said)), (1, named(&[("table", "fault")])), "{}", said.out);
         assert!(said.out.contains("archive schema"), "{}", said.out);
     })
@@ -95,7 +95,8 @@ async fn dead_letters_are_a_warning() {
 #[tokio::test]
 async fn settings_that_cannot_be_used_do_not_keep_it_from_looking_at_the_rest() {
     on_a_site(async |site| {
-        let said = doctor(&site, &[("DATABASE_URL", "mysql://hunter2"), ("CONVERSATIOND_LOG_FORMAT", "xml")]).await;
+        let unusable = [("DATABASE_URL", "mysql://hunter2"), ("CONVERSATIOND_LOG_FORMAT", "xml")];
+        let said = doctor(&site, &[&unusable[..], &[("CONVERSATIOND_HOT_STORE", "dynamodb")]].concat()).await;
         assert_eq!(said.code, 64);
         let expected = named(&[("settings", "fault"), ("settings", "fault"), ("archive", "fault")]);
         assert_eq!(bad(&said), expected, "{}", said.out);

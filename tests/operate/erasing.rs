@@ -5,16 +5,16 @@ use conversationd::{
     archive::Archive,
     clock::{Clock, SystemClock},
     domain::{Close, CloseReason, Conversation, EventId, Place, Rating, RatingKind, Sequence, Variable},
-    hot::{DynamoStore, Hot, HotStore},
+    hot::Hot,
 };
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use uuid::Uuid;
 
 use crate::{
     comparing::letter,
     conversations::{CONTACT, Talk},
-    keeping::{KEY, close, hot, last, number, script},
+    keeping::{KEY, close, connection, hot, last, number, script},
     site::{Site, on_a_site},
 };
 
@@ -47,10 +47,23 @@ async fn dead_letters(site: &Site) -> usize {
     got.messages.unwrap_or_default().len()
 }
 
-/// Whether the person's name, address or words stand anywhere in the table.
+/// Everything in the hot store's tables, of which any may name a person.
+const ALL: &str = "
+    select coalesce(string_agg(kept, ' '), '') from (
+        select hot_head::text as kept from hot_head
+        union all select hot_message::text from hot_message
+        union all select hot_row::text from hot_row
+        union all select hot_dead_letter::text from hot_dead_letter
+    ) as all_of_it";
+
+/// Whether the person's name, address or words stand anywhere in the hot store.
 async fn stands_in_table(site: &Site) -> bool {
-    let scan = site.clients.dynamodb.scan().table_name(&site.provisioned.table).send().await.expect("scan");
-    let all = format!("{:?}", scan.items());
+    let all = if site.is_on_postgres() {
+        sqlx::query_scalar(ALL).fetch_one(&mut connection(site).await).await.expect("everything")
+    } else {
+        let scan = site.clients.dynamodb.scan().table_name(&site.provisioned.table).send().await.expect("scan");
+        format!("{:?}", scan.items())
+    };
     ["5500123456789", "Maria", "said ", "secret"].iter().any(|trace| all.contains(trace))
 }
 
@@ -122,9 +135,7 @@ async fn all_over_again(site: &Site, person: &Talk) {
 
     let (thread, at) = (&person.head.thread, person.messages[0].received_at);
     let place = Place { thread: thread.clone(), group_id: person.head.group_id.clone() };
-    let table = site.provisioned.table.clone();
-    let store = DynamoStore::new(site.clients.dynamodb.clone(), table, Duration::from_secs(86_400));
-    let hot = Hot::over(Arc::new(store), Duration::ZERO);
+    let hot = Hot::over(site.hot.clone(), Duration::ZERO);
     hot.name_session("s", &place, Sequence(1), at).await.expect("session");
     let variable = Variable {
         state_type: "bot".into(),

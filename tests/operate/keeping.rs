@@ -1,13 +1,13 @@
 //! Stories of keeping the archive: `verify`, `archive purge`, `hold`, `export`, `erase`.
 
-use std::{io::Read, time::Duration};
+use std::{io::Read, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use conversationd::{
     archive::Archive,
     clock::{Clock, SystemClock},
     domain::{Close, CloseReason, Conversation, EventId},
-    hot::{DynamoStore, HotStore},
+    hot::WholeStore,
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
@@ -19,7 +19,7 @@ use crate::{
 
 pub(super) const KEY: [(&str, &str); 1] = [("CONVERSATIOND_RECEIPT_KEY", "0123456789abcdef0123456789abcdef")];
 
-async fn connection(site: &Site) -> PgConnection {
+pub(super) async fn connection(site: &Site) -> PgConnection {
     let url = std::env::var("DATABASE_URL").expect("DATABASE_URL");
     let mut connection = PgConnection::connect(&url).await.expect("connect");
     let sql = format!("set search_path to {}", site.settings["CONVERSATIOND_DATABASE_SCHEMA"]);
@@ -35,8 +35,8 @@ pub(super) async fn script(site: &Site, sql: &'static str) {
     sqlx::raw_sql(sql).execute(&mut connection(site).await).await.expect("script");
 }
 
-pub(super) fn hot(site: &Site) -> DynamoStore {
-    DynamoStore::new(site.clients.dynamodb.clone(), site.provisioned.table.clone(), Duration::from_secs(86_400))
+pub(super) fn hot(site: &Site) -> Arc<dyn WholeStore> {
+    site.hot.clone()
 }
 
 /// As the daemon leaves it: messages in both stores, the head closed at `at`.

@@ -6,6 +6,8 @@ use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName
 use conversationd::{
     app::{Clients, Endpoints},
     archive::{Options, PostgresArchive},
+    config::HotConfig,
+    hot::WholeStore,
     operate::provision::{Provisioned, provision},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -17,6 +19,8 @@ pub struct Site {
     pub clients: Clients,
     pub provisioned: Provisioned,
     pub archive: PostgresArchive,
+    /// The one that `CONVERSATIOND_HOT_STORE` names: the stories are told on either.
+    pub hot: Arc<dyn WholeStore>,
     pub settings: BTreeMap<&'static str, String>,
 }
 
@@ -48,7 +52,10 @@ where
         ("CONVERSATIOND_DATABASE_SCHEMA", schema.clone()),
         ("CONVERSATIOND_LOG", "error".to_owned()),
     ]);
-    let site = Arc::new(Site { clients, provisioned, archive, settings });
+    let get = |name: &str| settings.get(name).cloned().or_else(|| env::var(name).ok());
+    let hot = HotConfig::read(&get).expect("settings of the hot store");
+    let hot = conversationd::app::hot(&hot, &clients, Duration::from_secs(86_400)).expect("a hot store");
+    let site = Arc::new(Site { clients, provisioned, archive, hot, settings });
 
     let told = tokio::spawn(story(site.clone())).await;
 
@@ -87,6 +94,11 @@ impl Said {
 }
 
 impl Site {
+    /// Whether its hot store is in PostgreSQL.
+    pub fn is_on_postgres(&self) -> bool {
+        env::var("CONVERSATIOND_HOT_STORE").is_ok_and(|store| store == "postgres")
+    }
+
     /// The program, told of this site.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_conversationd"));

@@ -17,9 +17,9 @@ use conversationd::{
         Close, CloseReason, ConversationId, Details, Direction, EventId, Message, Notice, Record, Sequence, Thread,
     },
     event::{self, Kind, Raw},
-    hot::DynamoStore,
+    http::Http,
     queue::SqsQueue,
-    sink::{Dispatch, Http, Outcome, Sink, Verdict},
+    sink::{Dispatch, Outcome, Sink, Verdict},
 };
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -86,10 +86,9 @@ fn classifier(site: &Site, egress: &str, url: &str, entry: &str) -> Arc<dyn Sink
     let (config, faults) = SinksConfig::parse(&text, &|_| Some("set".into()));
     assert!(faults.is_empty(), "{faults:?}");
     let Target::Classifier(target) = &config.sinks[0].target else { panic!("no classifier") };
-    let table = site.provisioned.table.clone();
     let stores = Stores {
         archive: Arc::new(site.archive.clone()),
-        hot: Arc::new(DynamoStore::new(site.clients.dynamodb.clone(), table, Duration::MAX)),
+        hot: site.hot.clone(),
         queue: Arc::new(SqsQueue::new(
             site.clients.sqs.clone(),
             site.provisioned.queue_url.clone(),

@@ -1,16 +1,17 @@
 //! What the stories need: a schema of their own, an outbox in it, sinks, notices.
 
-use std::{env, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use conversationd::{
-    archive::{Options, PostgresArchive},
     domain::{ConversationId, Notice, NoticeKind, Thread},
     outbox::{Attempt, Claimed, Order, Outbox, Registration, Room, Settlement, SinkId},
 };
 use serde_json::{Map, json};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use sqlx::PgPool;
 use uuid::Uuid;
+
+use crate::schema::Schema;
 
 /// Long enough that no lease ends by itself in a story.
 pub const LEASE: Duration = Duration::from_secs(600);
@@ -26,27 +27,14 @@ pub async fn in_a_house<Told>(story: impl FnOnce(Arc<House>) -> Told)
 where
     Told: Future<Output = ()> + Send + 'static,
 {
-    let url = env::var("DATABASE_URL").expect(
-        "DATABASE_URL is not set: these tests need a PostgreSQL 14 or newer they may make schemas in, \
-         as postgres://postgres@127.0.0.1:5433/conversationd",
-    );
-    let schema = format!("outbox_test_{}", Uuid::new_v4().simple());
-    let options = Options { max_connections: 2, schema: Some(schema.clone()), ..Options::default() };
-    let archive = PostgresArchive::new(&url, &options).expect("DATABASE_URL");
-    archive.migrate().await.expect("migrate");
-    let pool = archive.pool_beside(20);
-    let house = Arc::new(House { outbox: Outbox::over(archive.pool_beside(24)), pool });
-
-    let told = tokio::spawn(story(house.clone())).await;
-
-    house.outbox.close().await;
-    house.pool.close().await;
-    archive.close().await;
-    let mut connection = PgConnection::connect(&url).await.expect("connect");
-    sqlx::query(AssertSqlSafe(format!("drop schema {schema} cascade"))).execute(&mut connection).await.expect("drop");
-    if let Err(panicked) = told {
-        std::panic::resume_unwind(panicked.into_panic());
-    }
+    let schema = Schema::new("outbox", 2).await;
+    let (outbox, pool) = (Outbox::over(schema.archive.pool_beside(24)), schema.archive.pool_beside(20));
+    let house = Arc::new(House { outbox, pool });
+    let close = async {
+        house.outbox.close().await;
+        house.pool.close().await;
+    };
+    schema.around(story(house.clone()), close).await;
 }
 
 /// A sink that takes everything, in the order of conversations.

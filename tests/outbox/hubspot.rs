@@ -7,7 +7,7 @@ use std::{
 };
 
 use conversationd::{
-    domain::{Close, CloseReason, ConversationId, Details, Notice, Record, Thread},
+    domain::{Close, CloseReason, ConversationId, Details, Notice, NoticeKind, Record, Thread, value_digest},
     sink::{Dispatch, Outcome, Sink},
 };
 use serde_json::{Map, Value, json};
@@ -184,6 +184,70 @@ async fn upsert_new_then_partial() {
     assert_eq!(contact["conversationd_last_conversation_id"], Uuid::from_u128(2).to_string());
     assert_eq!((portal.records.len(), portal.associations.len()), (3, 2), "one contact, two notes");
     assert_eq!(listener.got().len(), 4 + 3);
+}
+
+#[tokio::test]
+async fn merged_id_follows_answer() {
+    let (portal, _listener, sink) = portal().await;
+    assert_eq!(send(&sink, &closed(1)).await, Outcome::Delivered);
+    // somebody merges the contact into another, which answers from then on
+    let contact = ("contacts".to_owned(), "p|whatsapp:5511999990000".to_owned());
+    portal.lock().unwrap().records.get_mut(&contact).expect("the contact").0 = 4_711;
+    assert_eq!(send(&sink, &closed(2)).await, Outcome::Delivered);
+    let portal = portal.lock().unwrap();
+    let with_the_winner = portal.associations.iter().filter(|path| path.ends_with("/contacts/4711")).count();
+    assert_eq!((with_the_winner, portal.associations.len()), (1, 2));
+}
+
+#[tokio::test]
+async fn what_was_written_is_told_where_the_portal_is_known() {
+    let (_portal, listener, sink) = portal().await;
+    let sent = sink.send(&Dispatch { notice: &closed(1), lane: Uuid::nil(), sequence: 1, attempt: 1 }).await;
+    assert_eq!(sent.wrote, None, "nobody asked");
+    let token = secret_file("t0k3n");
+    let entry = format!(
+        "kind = 'hubspot'\nbase_url = 'http://127.0.0.1:{}'\ntoken = 'file:{}'\nportal = 1",
+        listener.port,
+        token.display()
+    );
+    let sink = built(&open(listener.port), &entry);
+    let mut other = closed(2);
+    other.content.insert("contact_urn".into(), json!("whatsapp:5511888880000"));
+    let sent = sink.send(&Dispatch { notice: &other, lane: Uuid::nil(), sequence: 1, attempt: 1 }).await;
+    let wrote = sent.wrote.expect("a record");
+    let names: Vec<&str> = wrote.properties.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!((wrote.account.as_str(), names), ("1", vec!["firstname", "phone"]));
+    assert_eq!(wrote.properties[1].1, value_digest(&wrote.crm_id, "phone", Some("+5511888880000")));
+}
+
+#[tokio::test]
+async fn what_is_said_after_the_close_goes_into_the_same_note() {
+    let (portal, _listener, sink) = portal().await;
+    for conversation in [1, 2] {
+        assert_eq!(send(&sink, &closed(conversation)).await, Outcome::Delivered);
+    }
+    let mut found = Notice { kind: NoticeKind::Updated, ..closed(1) };
+    for (name, value) in [("resolution", json!(1)), ("topic", json!("Invoices & more"))] {
+        found.content.insert(name.into(), value);
+    }
+    found.occurred_at += chrono::TimeDelta::hours(1);
+    for _ in 0..2 {
+        assert_eq!(send(&sink, &found).await, Outcome::Delivered);
+    }
+    let portal = portal.lock().unwrap();
+    assert_eq!((portal.records.len(), portal.associations.len()), (3, 2), "one contact, two notes");
+    let of = |name: &str| {
+        portal.records.values().filter_map(|(_, properties)| properties.get(name)).cloned().collect::<Vec<_>>()
+    };
+    let bodies = of("hs_note_body").iter().filter_map(|body| body.as_str().map(str::to_owned)).collect::<Vec<_>>();
+    assert_eq!(
+        bodies.iter().filter(|body| body.contains("unresolved<br>") && body.contains("Invoices &amp; more")).count(),
+        1
+    );
+    let noon = noon().timestamp_millis().to_string();
+    assert!(of("hs_timestamp").iter().all(|at| *at == noon), "it stands where the conversation ended");
+    let last = of("conversationd_last_conversation_id");
+    assert_eq!(last, [json!(ConversationId(Uuid::from_u128(2)))], "a word on an earlier one does not make it the last");
 }
 
 #[tokio::test]

@@ -11,7 +11,8 @@ use std::{
 use conversationd::{
     clock::SystemClock,
     config::SinksConfig,
-    sink::{self, Http, Shared, Sink},
+    http::Http,
+    sink::{self, Shared, Sink},
 };
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, body::Bytes, server::conn::http1, service::service_fn};

@@ -206,6 +206,35 @@ async fn an_alert_is_a_text_and_its_url_is_a_secret() {
 }
 
 #[tokio::test]
+async fn an_alert_can_be_signed_and_the_rules_hold_all_the_same() {
+    let listener = Listener::serve(|_| Some((200, "ok".into()))).await;
+    let (url, key) = (Secret::holding(&local(listener.port)), Secret::holding(KEY));
+    let entry = format!(
+        "kind = 'alert'\nurl = 'file:{}'\nsecret = 'file:{}'\ncsat_at_most = 2",
+        url.0.display(),
+        key.0.display()
+    );
+    let sink = built(&open(listener.port), &entry);
+    for (score, sent) in [(2, 1), (3, 1), (0, 2)] {
+        let mut rating = Notice { kind: NoticeKind::Rated, ..notice(1, 1) };
+        rating.content.insert("rating".into(), "csat".into());
+        rating.content.insert("score".into(), score.into());
+        assert_eq!(send(&sink, &rating).await.outcome, Outcome::Delivered);
+        assert_eq!(listener.got().len(), sent, "csat {score}");
+    }
+    let alert = Notice::alert("dead_letters", "the inbound queue", "look", crate::house::noon());
+    assert_eq!(send(&sink, &alert).await.outcome, Outcome::Delivered);
+    let got = listener.got();
+    let receiver = Keys::parse(KEY).expect("a key");
+    for got in &got {
+        let at = got.header("webhook-timestamp").parse().ok().and_then(|at| chrono::DateTime::from_timestamp(at, 0));
+        let signed = receiver.signatures(got.header("webhook-id"), at.expect("a time"), &got.body);
+        assert_eq!(got.header("webhook-signature"), signed);
+    }
+    assert_eq!(got[2].json()["data"]["rule"], "dead_letters");
+}
+
+#[tokio::test]
 async fn a_crm_gets_the_contact_a_token_and_a_key_for_repeats() {
     let listener = Listener::serve(|_| Some((200, String::new()))).await;
     let token = Secret::holding("t0k3n\n");

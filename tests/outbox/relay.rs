@@ -353,6 +353,32 @@ async fn a_sink_that_is_down_for_a_day_gets_everything_in_order_afterwards_and_w
 }
 
 #[tokio::test]
+async fn a_sink_that_is_down_for_a_week_loses_nothing_and_goes_on_once_it_is_resumed() {
+    in_a_house(async |house| {
+        let receiver = Receiver::answering([RETRY; 1_000]);
+        // far fewer attempts than a week has probes
+        let relay = ready(&house, vec![outlet("a", &receiver, 5)]).await;
+        house.outbox.tell(&[notice(1, 1), notice(1, 2), notice(2, 1)]).await.expect("tell");
+        for _ in 0..(7 * 48) {
+            settle(&relay).await;
+            house.script(HALF_AN_HOUR).await;
+        }
+        assert_eq!(states(&house).await, ["pending"; 3], "an outage gives nothing up");
+        assert_eq!(state_of(&house, "a").await.0, "disabled", "for longer than 120 hours");
+        assert!(receiver.got().len() > 50, "it was asked again and again until then");
+
+        let tried = receiver.got().len();
+        receiver.answers.lock().unwrap().clear();
+        house.outbox.resume("a").await.expect("resume");
+        settle(&relay).await;
+        assert_eq!(receiver.got().len(), tried + 3);
+        assert_eq!(states(&house).await, ["delivered"; 3]);
+        house.is_sound().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn replicas_share_what_a_sink_allows_and_an_idle_one_uses_none_of_it() {
     in_a_house(async |house| {
         let receiver = Arc::new(Receiver::default());

@@ -4,16 +4,19 @@
 //! only where it is (`env:NAME`, `file:/path`).
 
 mod fields;
+mod portal;
 mod target;
 
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
+use toml::Table;
 use url::Url;
 
 use super::{Faults, SINKS_FILE, reader::Reader};
-use crate::domain::NoticeKind;
+use crate::domain::{NoticeKind, TOLD_AT};
 use fields::Fields;
+pub use portal::{JournalConfig, PortalConfig};
 pub use target::{AlertRules, ClassifierTarget, DatalakeNames, Protocol, QueueShape, Target};
 
 /// How long a notice may wait, unless the file says otherwise.
@@ -28,6 +31,8 @@ pub struct SinksConfig {
     pub lag: Duration,
     /// The systems, by name.
     pub sinks: Vec<SinkConfig>,
+    /// Portals of HubSpot that tell us what happens in them.
+    pub portals: Vec<PortalConfig>,
 }
 
 /// What sinks may connect to beyond public addresses at the ports of HTTPS.
@@ -80,6 +85,26 @@ pub enum SecretRef {
     Env(String),
     /// In a file, read at each use: a new secret needs no restart.
     File(std::path::PathBuf),
+}
+
+impl SinksConfig {
+    /// The ages of open conversations that any sink wants to be told of; zero is their beginning.
+    pub fn told_at(&self) -> [Option<Duration>; TOLD_AT] {
+        let mut ages = [None; TOLD_AT];
+        for (age, wanted) in ages.iter_mut().zip(self.ages()) {
+            *age = Some(wanted);
+        }
+        ages
+    }
+
+    fn ages(&self) -> BTreeSet<Duration> {
+        let opening = |sink: &SinkConfig| sink.kinds.contains(&NoticeKind::Opened).then_some(Duration::ZERO);
+        let rule = |sink: &SinkConfig| match &sink.target {
+            Target::Alert { rules, .. } if sink.kinds.contains(&NoticeKind::OpenForLong) => rules.open_for,
+            _ => None,
+        };
+        self.sinks.iter().flat_map(|sink| [opening(sink), rule(sink)]).flatten().collect()
+    }
 }
 
 impl SecretRef {
@@ -136,7 +161,7 @@ impl SinksConfig {
     /// Reads the text of a sinks file: what could be read of it, and what is wrong with the rest.
     pub fn parse(text: &str, get: &dyn Fn(&str) -> Option<String>) -> (Self, Vec<String>) {
         let mut faults = Vec::new();
-        let mut none = Self { egress: EgressConfig::default(), lag: LAG, sinks: Vec::new() };
+        let mut none = Self { egress: EgressConfig::default(), lag: LAG, sinks: Vec::new(), portals: Vec::new() };
         let table = match text.parse::<toml::Table>() {
             Ok(table) => table,
             Err(wrong) => {
@@ -151,7 +176,7 @@ impl SinksConfig {
         if let Some(minutes) = file.number("lag_minutes", 1, 10_080) {
             none.lag = Duration::from_secs(60 * minutes);
         }
-        let entries = file.tables("sink");
+        let (entries, portals) = (file.tables("sink"), file.tables("portal"));
         file.end();
         let mut names = BTreeSet::new();
         for (place, entry) in entries.into_iter().enumerate() {
@@ -165,7 +190,32 @@ impl SinksConfig {
             fields.end();
             none.sinks.extend(read);
         }
+        none.portals(portals, &mut faults, get);
+        if none.ages().len() > TOLD_AT {
+            faults.push(format!("all open_hours together, and conversation.opened, must be {TOLD_AT} ages at most"));
+        }
         (none, faults)
+    }
+}
+
+impl SinksConfig {
+    fn portals(&mut self, entries: Vec<Table>, faults: &mut Vec<String>, get: &dyn Fn(&str) -> Option<String>) {
+        let several = entries.len() > 1;
+        let mut ids = BTreeSet::new();
+        for (place, entry) in entries.into_iter().enumerate() {
+            let mut fields = Fields::of(&format!("portal number {}: ", place + 1), entry, faults);
+            let read = portal::read(&mut fields, &self.egress, get);
+            if let Some(portal) = &read {
+                if !ids.insert(portal.id.clone()) {
+                    fields.fault("id", "is the number of another portal too");
+                }
+                if several && portal.projects.is_none() {
+                    fields.fault("projects", "is missing: two portals may have records of one number");
+                }
+            }
+            fields.end();
+            self.portals.extend(read);
+        }
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Target {
     Alert {
         /// Where the URL is, which is a secret.
         url: SecretRef,
+        /// Where the keys are that it is signed with; without them it is a text.
+        secret: Option<SecretRef>,
         /// What is worth an alert of what happens in conversations.
         rules: AlertRules,
     },
@@ -50,6 +52,8 @@ pub enum Target {
         version: String,
         /// A bearer token.
         token: SecretRef,
+        /// The portal's number: what is written there is remembered, and known when it comes back.
+        portal: Option<String>,
     },
     /// The datalake's gRPC service.
     Datalake {
@@ -94,7 +98,7 @@ pub struct AlertRules {
     pub csat_at_most: Option<u8>,
     /// Recommendation scores up to this one.
     pub nps_at_most: Option<u8>,
-    /// Conversations that are still open after this long, when a checkpoint of them is taken.
+    /// Conversations that are still open after this long.
     pub open_for: Option<Duration>,
 }
 
@@ -141,10 +145,10 @@ impl Target {
 
     /// What it takes unless the file says otherwise.
     pub(super) fn usual_kinds(&self) -> Vec<NoticeKind> {
-        use NoticeKind::{Alert, Archived, Closed, Custom, Rated};
+        use NoticeKind::{Alert, Archived, Closed, Custom, OpenForLong, Rated, Updated};
         match self {
             Self::Webhook { datalake: None, .. } | Self::Queue { shape: QueueShape::Notice, .. } => {
-                NoticeKind::ALL.iter().copied().filter(|kind| *kind != Alert).collect()
+                vec![Updated, Closed, Archived, Rated, Custom]
             }
             Self::Queue { shape: QueueShape::Billing, .. } | Self::Classifier(_) => vec![Closed],
             Self::Webhook { datalake: Some(_), .. }
@@ -152,10 +156,11 @@ impl Target {
             | Self::Datalake { .. } => vec![Closed, Rated, Custom],
             Self::Alert { rules, .. } => {
                 let of_scores = rules.csat_at_most.or(rules.nps_at_most).map(|_| Rated);
-                let of_time = rules.open_for.map(|_| Archived);
+                let of_time = rules.open_for.map(|_| OpenForLong);
                 std::iter::once(Alert).chain(of_scores).chain(of_time).collect()
             }
-            Self::Crm { .. } | Self::HubSpot { .. } => vec![Closed, Rated],
+            Self::Crm { .. } => vec![Closed, Rated],
+            Self::HubSpot { .. } => vec![Closed, Rated, Updated],
         }
     }
 
@@ -200,7 +205,8 @@ pub(super) fn read(
                 nps_at_most: score("nps_at_most", 10),
                 open_for: fields.number("open_hours", 1, 8_760).map(|hours| Duration::from_secs(3600 * hours)),
             };
-            Some(Target::Alert { url: secret(fields, "url", get)?, rules })
+            let (url, secret) = (secret(fields, "url", get), optional_secret(fields, "secret", get));
+            Some(Target::Alert { url: url?, secret, rules })
         }
         "crm" => {
             let url = url(fields, "url", egress);
@@ -210,13 +216,10 @@ pub(super) fn read(
         "hubspot" => {
             let base = fields.text("base_url").unwrap_or_else(|| "https://api.hubapi.com".to_owned());
             let base = checked(fields, "base_url", &base, egress);
-            let version = fields.text("api_version").unwrap_or_else(|| "2026-09".to_owned());
-            let fits = version.len() == 7 && version.chars().all(|c| c.is_ascii_digit() || c == '-');
-            if !fits {
-                fields.fault("api_version", "must be a month, such as 2026-09");
-            }
+            let version = version(fields, "api_version", "2026-09");
             let token = secret(fields, "token", get);
-            Some(Target::HubSpot { base: base?, version, token: token? })
+            let portal = fields.number("portal", 1, u64::MAX >> 1).map(|portal| portal.to_string());
+            Some(Target::HubSpot { base: base?, version, token: token?, portal })
         }
         "datalake" => {
             let address = fields.required("address");
@@ -272,7 +275,16 @@ fn url(fields: &mut Fields<'_>, field: &str, egress: &EgressConfig) -> Option<Ur
     checked(fields, field, &text, egress)
 }
 
-fn checked(fields: &mut Fields<'_>, field: &str, text: &str, egress: &EgressConfig) -> Option<Url> {
+/// A date that names a version of HubSpot's API.
+pub(super) fn version(fields: &mut Fields<'_>, field: &str, usual: &str) -> String {
+    let version = fields.text(field).unwrap_or_else(|| usual.to_owned());
+    if version.len() != 7 || !version.chars().all(|c| c.is_ascii_digit() || c == '-') {
+        fields.fault(field, "must be a month, such as 2026-09");
+    }
+    version
+}
+
+pub(super) fn checked(fields: &mut Fields<'_>, field: &str, text: &str, egress: &EgressConfig) -> Option<Url> {
     let Ok(url) = text.parse::<Url>() else {
         fields.fault(field, "must be a URL");
         return None;
@@ -284,7 +296,7 @@ fn checked(fields: &mut Fields<'_>, field: &str, text: &str, egress: &EgressConf
     Some(url)
 }
 
-fn secret(fields: &mut Fields<'_>, field: &str, get: &dyn Fn(&str) -> Option<String>) -> Option<SecretRef> {
+pub(super) fn secret(fields: &mut Fields<'_>, field: &str, get: &dyn Fn(&str) -> Option<String>) -> Option<SecretRef> {
     let text = fields.required(field)?;
     referred(fields, field, &text, get)
 }

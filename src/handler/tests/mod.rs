@@ -1,5 +1,6 @@
 //! What is decided, one story at a time; every transition as a table: `table.rs`.
 
+mod early;
 mod table;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ const POLICY: Policy = Policy {
     grace: Duration::from_secs(30),
     idle: Duration::from_secs(24 * 3600),
     checkpoint: Duration::from_secs(7 * 24 * 3600),
+    told_at: [None; 4],
     unfinished: Duration::from_secs(300),
     ..Policy::DEFAULT
 };
@@ -274,9 +276,13 @@ fn a_due_conversation_with_later_messages_is_looked_at_again_when_it_could_be_id
 fn a_conversation_that_never_ends_is_checkpointed_once_per_period() {
     let week = 7 * 24 * 3600;
     let busy = Seen { last_received: Some(at(week - 60)), ..seen(opened()) };
-    let Decision::Checkpoint(head) = decide(&busy, &due(week, &opened()), &POLICY) else { panic!("no checkpoint") };
+    let Decision::Checkpoint(checkpoint) = decide(&busy, &due(week, &opened()), &POLICY) else {
+        panic!("no checkpoint")
+    };
+    let head = checkpoint.done;
+    assert!(!checkpoint.early && checkpoint.reached.is_empty());
     assert_eq!(open(&head).checkpointed_at, Some(at(week)));
-    let later = Seen { last_received: Some(at(week + 10)), ..seen(*head.clone()) };
+    let later = Seen { last_received: Some(at(week + 10)), ..seen(head.clone()) };
     assert_eq!(word(&decide(&later, &due(week + 24 * 3600 - 60, &head), &POLICY)), "write open, Look");
 }
 

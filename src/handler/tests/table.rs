@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::event::{Question, Request, request::GetState};
+use crate::{
+    domain::{RecordChange, What},
+    event::{Question, Request, SignedBody, request::GetState},
+};
 
 /// A conversation that a window opened at second 0, and nobody spoke in yet.
 fn awaited() -> Head {
@@ -39,6 +42,23 @@ fn asks(received: i64) -> Event {
     event(received, Kind::Request(Box::new(request)))
 }
 
+fn webhook(received: i64) -> Event {
+    let signed = SignedBody {
+        method: "POST".into(),
+        body: "[]".into(),
+        signature: None,
+        older_signature: None,
+        timestamp: None,
+    };
+    event(received, Kind::HubSpotRaw(Box::new(signed)))
+}
+
+fn record_changed(received: i64) -> Event {
+    let (crm, account, crm_id) = ("hubspot".to_owned(), "1".to_owned(), "512".to_owned());
+    let change = RecordChange { crm, account, crm_id, what: What::Deleted, occurred_at: at(received) };
+    event(received, Kind::CrmRecordChanged(Box::new(change)))
+}
+
 /// A number for each kind of event: one that is not in the tables fails them, one without a number does not compile.
 fn number(kind: &Kind) -> usize {
     match kind {
@@ -56,10 +76,12 @@ fn number(kind: &Kind) -> usize {
         Kind::Request(_) => 11,
         Kind::ConversationClassified(_) => 13,
         Kind::CrmLinked(_) => 12,
+        Kind::HubSpotRaw(_) => 14,
+        Kind::CrmRecordChanged(_) => 15,
     }
 }
 
-const KINDS: usize = 14;
+const KINDS: usize = 16;
 
 /// Every kind of event is in the table, and meets every head as it says.
 fn holds<const N: usize>(heads: [Option<Head>; N], table: Vec<(Event, [&str; N])>) {
@@ -104,6 +126,8 @@ fn every_state_meets_every_event() {
         (project_says(50),             ["set project"; 6]),
         (session_known_by_its_id(50),  ["wait"; 6]),
         (asks(50),                     ["nothing"; 6]),
+        (webhook(50),                  ["nothing"; 6]),
+        (record_changed(50),           ["nothing"; 6]),
     ];
     holds(heads, table);
 }
@@ -144,6 +168,8 @@ fn the_next_conversation_meets_what_was_queued_before_it_opened_and_after() {
         (project_says(70),             ["set project"]),
         (session_known_by_its_id(70),  ["wait"]),
         (asks(70),                     ["nothing"]),
+        (webhook(70),                  ["nothing"]),
+        (record_changed(70),           ["nothing"]),
     ];
     holds([Some(next())], table);
 }

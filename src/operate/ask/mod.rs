@@ -146,3 +146,14 @@ fn decoded(body: &str) -> Result<Event, event::Rejection> {
 fn id() -> Uuid {
     Uuid::new_v4()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_roles_of_daemons_and_operators_reach_the_queues_that_are_made_here() {
+        let template = include_str!("../../../infra/conversationd.yaml");
+        assert_eq!(template.matches(&format!(":{REPLY_QUEUE}*\"")).count(), 2, "ReplyToOperators, Ask");
+    }
+}

@@ -62,7 +62,7 @@ pub(super) struct Context {
     #[command(flatten)]
     #[serde(flatten)]
     thread: Thread,
-    /// The id that the thread's publisher gave it, instead of contact and channel.
+    /// The id that the thread's publisher gave it, or a closed conversation's own, instead of contact and channel.
     #[arg(long, value_name = "ID")]
     #[serde(skip_serializing_if = "Option::is_none")]
     conversation_id: Option<String>,

@@ -34,7 +34,7 @@ pub(in crate::operate) async fn find(
         Some(row) if row.closed_at.is_some() => return Ok(Some(Found::Archived(row))),
         row => row,
     };
-    if let Some(head) = in_hot_store(&stores.hot, id, row.as_deref(), whereabouts).await? {
+    if let Some(head) = in_hot_store(&*stores.hot, id, row.as_deref(), whereabouts).await? {
         return Ok(Some(Found::Hot(Box::new(head), row)));
     }
     match (row, unread) {

@@ -6,7 +6,7 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
 
-use super::{DatabaseConfig, TableConfig, both, open, view::View};
+use super::{DatabaseConfig, HotConfig, both, open, view::View};
 use crate::{
     app,
     archive::{Filter, PostgresArchive},
@@ -58,17 +58,17 @@ enum Status {
 }
 
 pub(super) async fn run(arguments: &Arguments, get: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<ExitCode> {
-    let (table, database) = match arguments.status {
-        Status::Open => (Some(TableConfig::read(get)?), None),
+    let (hot, database) = match arguments.status {
+        Status::Open => (Some(HotConfig::read(get)?), None),
         Status::Closed => (None, Some(DatabaseConfig::read(get)?)),
         Status::All => {
-            let (table, database) = both(TableConfig::read(get), DatabaseConfig::read(get))?;
-            (Some(table), Some(database))
+            let (hot, database) = both(HotConfig::read(get), DatabaseConfig::read(get))?;
+            (Some(hot), Some(database))
         }
     };
     let mut views = Vec::new();
-    if let Some(table) = table {
-        views = open(arguments, &super::hot(&table).await).await?;
+    if let Some(hot) = hot {
+        views = open(arguments, &*crate::operate::hot(&hot).await?).await?;
     }
     if let Some(database) = database {
         let room = arguments.limit.saturating_sub(u32::try_from(views.len()).unwrap_or(u32::MAX));

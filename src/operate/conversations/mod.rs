@@ -8,7 +8,7 @@ mod show;
 mod transcript;
 mod view;
 
-use std::{process::ExitCode, time::Duration};
+use std::{process::ExitCode, sync::Arc};
 
 use clap::Subcommand;
 
@@ -16,8 +16,8 @@ use super::BAD_INPUT;
 use crate::{
     app,
     archive::PostgresArchive,
-    config::{DatabaseConfig, Faults, QueueConfig, TableConfig},
-    hot::DynamoStore,
+    config::{DatabaseConfig, Faults, HotConfig, QueueConfig},
+    hot::WholeStore,
     outbox::Outbox,
 };
 
@@ -63,21 +63,16 @@ pub(super) struct Whereabouts {
 /// Where conversations are read.
 pub(super) struct Stores {
     pub(super) archive: PostgresArchive,
-    pub(super) hot: DynamoStore,
+    pub(super) hot: Arc<dyn WholeStore>,
     pub(super) outbox: Outbox,
 }
 
 impl Stores {
     pub(super) async fn build(get: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
-        let (table, database) = both(TableConfig::read(get), DatabaseConfig::read(get))?;
-        Ok(Self { archive: app::archive(&database)?, hot: hot(&table).await, outbox: app::outbox(&database)? })
+        let (hot, database) = both(HotConfig::read(get), DatabaseConfig::read(get))?;
+        let hot = super::hot(&hot).await?;
+        Ok(Self { archive: app::archive(&database)?, hot, outbox: app::outbox(&database)? })
     }
-}
-
-/// The hot store, for reading: nothing is written here that could expire.
-pub(super) async fn hot(table: &TableConfig) -> DynamoStore {
-    let clients = super::clients(None, table.region.clone()).await;
-    DynamoStore::new(clients.dynamodb, table.name.clone(), Duration::MAX)
 }
 
 /// Both settings, or the faults of both.
@@ -98,7 +93,7 @@ pub async fn run(command: &Command, get: &dyn Fn(&str) -> Option<String>) -> any
         Command::List(arguments) => list::run(arguments, get).await,
         Command::Show(arguments) => show::run(arguments, &Stores::build(get).await?).await,
         Command::Close(arguments) => match arguments.id {
-            None => close::preview(arguments, &hot(&TableConfig::read(get)?).await).await,
+            None => close::preview(arguments, &*super::hot(&HotConfig::read(get)?).await?).await,
             Some(id) => {
                 let (stores, queue) = (Stores::build(get).await, QueueConfig::read(get));
                 close::run(arguments, id, &stores?, &queue?).await

@@ -47,7 +47,7 @@ pub(super) async fn run(arguments: &Arguments, stores: &Stores) -> anyhow::Resul
     let (view, mut transcript) = match &found {
         Found::Archived(row) => (View::of_row(row, mask), Transcript::of(id).and_archive(&stores.archive)),
         Found::Hot(head, row) => {
-            let transcript = Transcript::of(id).and_hot(&stores.hot, head.thread.key());
+            let transcript = Transcript::of(id).and_hot(&*stores.hot, head.thread.key());
             let copied = row.is_some();
             (View::of_head(head, mask), if copied { transcript.and_archive(&stores.archive) } else { transcript })
         }

@@ -10,7 +10,7 @@ use super::{
     state_folder,
 };
 use crate::{
-    hot::{HotStore, Settled, Settlement},
+    hot::{Settled, Settlement},
     operate::{moment::now, output::say},
 };
 

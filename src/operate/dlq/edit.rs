@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     event,
-    hot::{HotStore, Settled, Settlement},
+    hot::{Settled, Settlement},
     operate::{
         mask::Mask,
         moment::now,

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::{Site, group, index};
 use crate::{
-    hot::{Control, Controls, HEARD_WITHIN, HotStore, Parked, Skip},
+    hot::{Control, Controls, HEARD_WITHIN, Parked, Skip},
     operate::{
         bar::Bar,
         mask::Mask,

@@ -25,9 +25,9 @@ pub(super) use stats::{depth_of, disagreement};
 
 use super::{BAD_INPUT, INTERRUPTED, doctor, mask::Mask};
 use crate::{
-    app::Clients,
-    config::{Faults, QueueConfig, TableConfig},
-    hot::DynamoStore,
+    app::{self, Clients},
+    config::{Faults, HotConfig, QueueConfig},
+    hot::WholeStore,
     queue::{Queue, SqsQueue},
 };
 
@@ -83,21 +83,21 @@ struct Site {
     clients: Clients,
     inbound: QueueConfig,
     dead: QueueConfig,
-    index: Arc<DynamoStore>,
+    index: Arc<dyn WholeStore>,
 }
 
 impl Site {
     async fn build(get: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
-        let read = (QueueConfig::read(get), QueueConfig::read_dead_letter(get), TableConfig::read(get));
-        let (inbound, dead, table) = match read {
-            (Ok(inbound), Ok(dead), Ok(table)) => (inbound, dead, table),
-            (inbound, dead, table) => {
-                let faults = [inbound.err(), dead.err(), table.err()].into_iter().flatten();
+        let read = (QueueConfig::read(get), QueueConfig::read_dead_letter(get), HotConfig::read(get));
+        let (inbound, dead, hot) = match read {
+            (Ok(inbound), Ok(dead), Ok(hot)) => (inbound, dead, hot),
+            (inbound, dead, hot) => {
+                let faults = [inbound.err(), dead.err(), hot.err()].into_iter().flatten();
                 return Err(faults.reduce(Faults::and).unwrap_or(Faults(Vec::new())).into());
             }
         };
-        let clients = super::clients(inbound.region.clone(), table.region.clone()).await;
-        let index = Arc::new(DynamoStore::new(clients.dynamodb.clone(), table.name, Duration::MAX));
+        let clients = super::clients(inbound.region.clone(), hot.table_region().map(str::to_owned)).await;
+        let index = app::hot(&hot, &clients, Duration::MAX)?;
         Ok(Self { clients, inbound, dead, index })
     }
 

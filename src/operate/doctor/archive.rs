@@ -1,46 +1,146 @@
-//! PostgreSQL: whether it answers, is new enough, durable, migrated, and agrees on the time.
+//! PostgreSQL: whether it answers, is new enough, durable, migrated, lets the daemon's role do its work, and agrees on the time;
+//! and whether the replica, if there is one, is near behind.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 
-use super::Finding;
-use crate::{app, archive::Standing, config::DatabaseConfig, operate::moment::now};
+use super::{Finding, Role, clock};
+use crate::{
+    app,
+    archive::{ArchiveError, Lacking, NEEDED, PostgresArchive, Standing},
+    config::DatabaseConfig,
+    operate::moment::now,
+};
 
 const REACHABLE: &str = "archive";
 const SCHEMA: &str = "archive schema";
+const PRIVILEGES: &str = "archive privileges";
 const DURABILITY: &str = "archive durability";
-const CLOCK: &str = "clock";
+const CONNECTIONS: &str = "archive connections";
+const CLOCK: &str = "archive clock";
+const REPLICA: &str = "read replica";
+
+const NOTHING_ARCHIVED: &str =
+    "no conversation can be archived: closes wait, and messages stay in DynamoDB until they expire";
 
 /// Oldest server that has what the migrations use.
 const OLDEST: i32 = 140_000;
 
-/// The timer compares this machine's clock with SQS's: so far apart, closes come visibly early or late.
-const SKEW: TimeDelta = TimeDelta::seconds(5);
+/// A replica further behind than this shows another day's statistics than people remember.
+const BEHIND: TimeDelta = TimeDelta::minutes(5);
 
 /// Looks at all of it.
-pub(super) async fn check(get: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> {
+pub(super) async fn check(get: &dyn Fn(&str) -> Option<String>, role: Role) -> Vec<Finding> {
     let Ok(database) = DatabaseConfig::read(get) else { return vec![Finding::not_looked_at(REACHABLE)] };
     let archive = match app::archive(&database) {
         Ok(archive) => archive,
-        Err(failure) => return vec![Finding::fault(REACHABLE, failure.to_string(), "mend DATABASE_URL")],
+        Err(failure) => {
+            return vec![Finding::fault(REACHABLE, failure.to_string(), NOTHING_ARCHIVED, "mend DATABASE_URL")];
+        }
     };
     // the first answer includes connecting; only the second tells the time well
     if let Err(failure) = archive.standing().await {
         let advice = "see that DATABASE_URL names a server that runs, and a role that may log in and read the schema";
-        return vec![Finding::fault(REACHABLE, failure.to_string(), advice)];
+        return vec![Finding::fault(REACHABLE, failure.to_string(), NOTHING_ARCHIVED, advice)];
     }
     let asked_at = now();
     let standing = archive.standing().await;
     let answered_at = now();
+    let lacking = archive.lacking().await;
     archive.close().await;
-    match standing {
-        Ok(standing) => vec![
-            server(&standing),
-            schema(&standing),
-            durability(&standing),
-            clock(standing.now, asked_at, answered_at),
-        ],
-        Err(failure) => vec![Finding::fault(REACHABLE, failure.to_string(), "look again: it answered once")],
+    let standing = match standing {
+        Ok(standing) => standing,
+        Err(failure) => {
+            let advice = "look again: it answered once";
+            return vec![Finding::fault(REACHABLE, failure.to_string(), NOTHING_ARCHIVED, advice)];
+        }
+    };
+    let mut findings = vec![
+        server(&standing),
+        schema(&standing),
+        durability(&standing),
+        connections(&database, &standing),
+        clock::judged(CLOCK, "the database's", (standing.now, standing.now), asked_at, answered_at),
+    ];
+    if role == Role::Daemon && standing.version.is_some() {
+        findings.push(privileges(lacking));
     }
+    findings
+}
+
+/// Looks at the replica; says nothing when there is none.
+pub(super) async fn replica(get: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> {
+    let Ok(database) = DatabaseConfig::read(get) else { return Vec::new() };
+    if database.replica.is_none() {
+        return Vec::new();
+    }
+    let why = "statistics cannot be asked for; everything else goes on";
+    let replica: PostgresArchive = match app::replica(&database) {
+        Ok(replica) => replica,
+        Err(failure) => {
+            let advice = "mend CONVERSATIOND_READ_REPLICA_URL";
+            return vec![Finding::fault(REPLICA, failure.to_string(), why, advice)];
+        }
+    };
+    let standing = replica.standing().await;
+    replica.close().await;
+    vec![match standing {
+        Err(failure) => {
+            let advice = "see that CONVERSATIOND_READ_REPLICA_URL names a server that runs; without the setting the archive \
+                          itself is read";
+            // in words of the archive: this is another server
+            let how = match failure {
+                ArchiveError::Unavailable(how) | ArchiveError::Refused(how) => how,
+                other => other.to_string(),
+            };
+            Finding::fault(REPLICA, format!("does not answer: {how}"), why, advice)
+        }
+        Ok(standing) => copied(&standing),
+    }]
+}
+
+fn copied(standing: &Standing) -> Finding {
+    if standing.version.is_none() || !standing.missing.is_empty() {
+        let why = "statistics read tables that are not there";
+        let advice = "see that it follows the archive: its migrations come from there";
+        return Finding::fault(REPLICA, "its schema is not this release's", why, advice);
+    }
+    match standing.behind {
+        Some(behind) if behind > BEHIND.num_seconds() => {
+            let found = format!("its last change is {behind} s old");
+            let why = "statistics are of that time, unless nothing changed since";
+            Finding::warning(REPLICA, found, why, "look at pg_stat_replication on the archive's server")
+        }
+        Some(behind) => Finding::ok(REPLICA, format!("answers, {behind} s behind")),
+        None => Finding::ok(REPLICA, "answers, and is no replica: it is read as it is"),
+    }
+}
+
+fn privileges(lacking: Result<Vec<Lacking>, ArchiveError>) -> Finding {
+    let lacking = match lacking {
+        Ok(lacking) => lacking,
+        Err(failure) => {
+            let why = "whatever the role may not do is not seen";
+            return Finding::warning(PRIVILEGES, failure.to_string(), why, "look again: it answered before");
+        }
+    };
+    if lacking.is_empty() {
+        return Finding::ok(PRIVILEGES, format!("all that the daemon does with {} tables", NEEDED.len()));
+    }
+    let each: Vec<String> = lacking.iter().map(|it| format!("{} on {}", it.privilege, it.table_name)).collect();
+    let advice = format!("as the owner of the tables: grant {} to the role of DATABASE_URL", each.join("; grant "));
+    let found = format!("the role of DATABASE_URL lacks {}", each.join(", "));
+    Finding::fault(PRIVILEGES, found, "what needs it fails each time, and its thread waits", advice)
+}
+
+fn connections(database: &DatabaseConfig, standing: &Standing) -> Finding {
+    let wanted = database.connections.saturating_add(database.read_connections);
+    let most = standing.connections.unsigned_abs();
+    if wanted <= most {
+        return Finding::ok(CONNECTIONS, format!("{wanted} of {most} for one replica, and 8 more with sinks"));
+    }
+    let found = format!("one replica takes up to {wanted}, the server no more than {most} of everybody");
+    let why = "closes fail while others hold the rest";
+    Finding::warning(CONNECTIONS, found, why, "lower CONVERSATIOND_DATABASE_CONNECTIONS, or raise max_connections")
 }
 
 fn server(standing: &Standing) -> Finding {
@@ -49,24 +149,33 @@ fn server(standing: &Standing) -> Finding {
     if standing.server >= OLDEST {
         Finding::ok(REACHABLE, found)
     } else {
-        Finding::fault(REACHABLE, found, format!("use PostgreSQL {} or newer", OLDEST / 10_000))
+        let why = "the migrations use what it does not have";
+        Finding::fault(REACHABLE, found, why, format!("use PostgreSQL {} or newer", OLDEST / 10_000))
     }
 }
 
 fn schema(standing: &Standing) -> Finding {
     let list = |versions: &[i64]| versions.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
     let Some(version) = standing.version else {
-        return Finding::fault(SCHEMA, "no migration stands: there are no tables", "conversationd migrate");
+        return Finding::fault(
+            SCHEMA,
+            "no migration stands: there are no tables",
+            NOTHING_ARCHIVED,
+            "conversationd migrate",
+        );
     };
     if !standing.missing.is_empty() {
         let found = format!("at version {version}; of this release are missing: {}", list(&standing.missing));
-        Finding::fault(SCHEMA, found, "conversationd migrate")
+        Finding::fault(SCHEMA, found, "what this release writes has no place there", "conversationd migrate")
     } else if !standing.altered.is_empty() {
         let found = format!("stand otherwise than in this release: {}", list(&standing.altered));
-        Finding::fault(SCHEMA, found, "a released migration was edited: put its text back, and add a new one instead")
+        let why = "two archives of one release are not alike, and the next migration may fail on one of them";
+        let advice = "a released migration was edited: put its text back, and add a new one instead";
+        Finding::fault(SCHEMA, found, why, advice)
     } else if version > standing.release {
         let found = format!("at version {version}, newer than this release's {}", standing.release);
-        Finding::warning(SCHEMA, found, "run the newer release: it was here already")
+        let why = "this release does not write what the newer one reads";
+        Finding::warning(SCHEMA, found, why, "run the newer release: it was here already")
     } else {
         Finding::ok(SCHEMA, format!("at version {version}, this release's"))
     }
@@ -76,31 +185,24 @@ fn durability(standing: &Standing) -> Finding {
     match (standing.fsync, standing.synchronous_commit.as_str()) {
         (false, _) => Finding::warning(
             DURABILITY,
-            "fsync is off: a power cut can destroy the archive",
+            "fsync is off",
+            "a power cut can destroy the archive",
             "turn fsync on; off is for tests only",
         ),
         (true, "off") => Finding::warning(
             DURABILITY,
-            "synchronous_commit is off: a crash can lose transcripts that the queue no longer has",
+            "synchronous_commit is off",
+            "a crash can lose transcripts that the queue no longer has",
             "turn synchronous_commit on, for the server or for this role",
         ),
         (true, commit) => Finding::ok(DURABILITY, format!("fsync is on, synchronous_commit is {commit}")),
     }
 }
 
-/// The server told its time between the asking and the answer.
-fn clock(there: DateTime<Utc>, asked_at: DateTime<Utc>, answered_at: DateTime<Utc>) -> Finding {
-    let apart = if there < asked_at { asked_at - there } else { (there - answered_at).max(TimeDelta::zero()) };
-    let shown = format!("{:.1} s", apart.num_milliseconds() as f64 / 1_000.0);
-    if apart <= SKEW {
-        Finding::ok(CLOCK, format!("within {shown} of the database's"))
-    } else {
-        Finding::warning(CLOCK, format!("{shown} off the database's"), "let NTP set the clock of both machines")
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
     use crate::operate::doctor::Level;
 
@@ -110,6 +212,8 @@ mod tests {
             fsync: true,
             synchronous_commit: "on".into(),
             now: DateTime::UNIX_EPOCH,
+            connections: 100,
+            behind: None,
             version: Some(2),
             release: 2,
             missing: Vec::new(),
@@ -141,10 +245,24 @@ mod tests {
     }
 
     #[test]
-    fn clocks_agree_when_the_answer_falls_between_asking_and_hearing() {
-        let at = |seconds: i64| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
-        for (there, level) in [(100, Level::Ok), (110, Level::Ok), (94, Level::Warning), (116, Level::Warning)] {
-            assert_eq!(clock(at(there), at(100), at(110)).level, level, "{there}");
+    fn a_replica_must_follow_and_be_near() {
+        for (standing, level) in [
+            (standing(), Level::Ok),
+            (Standing { behind: Some(2), ..standing() }, Level::Ok),
+            (Standing { behind: Some(301), ..standing() }, Level::Warning),
+            (Standing { version: None, ..standing() }, Level::Fault),
+            (Standing { missing: vec![2], ..standing() }, Level::Fault),
+        ] {
+            assert_eq!(copied(&standing).level, level, "{standing:?}");
         }
+    }
+
+    #[test]
+    fn each_right_that_lacks_is_named_in_what_to_do() {
+        let lacking = Lacking { table_name: "rating".into(), privilege: "INSERT".into() };
+        let found = privileges(Ok(vec![lacking]));
+        assert_eq!(found.level, Level::Fault);
+        assert!(found.advice.is_some_and(|advice| advice.contains("grant INSERT on rating")));
+        assert_eq!(privileges(Ok(Vec::new())).level, Level::Ok);
     }
 }

@@ -2,46 +2,55 @@
 
 use super::Finding;
 use crate::{
-    config::TableConfig,
-    hot::{Controls, DynamoStore, HotError, HotStore},
-    operate::{clients, pause::described},
+    config::HotConfig,
+    hot::{Controls, HotError},
+    operate::{hot, pause::described},
 };
 
 const PAUSED: &str = "consuming";
 const PARKED: &str = "parked groups";
 
-/// Looks at both; says nothing of a table that is not there, for the check of the table does.
+/// Looks at both; says nothing of tables that are not there, for their own checks do.
 pub(super) async fn check(get: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> {
-    let Ok(table) = TableConfig::read(get) else { return Vec::new() };
-    let dynamodb = clients(None, table.region.clone()).await.dynamodb;
-    match DynamoStore::new(dynamodb, table.name, std::time::Duration::MAX).controls().await {
+    let Ok(config) = HotConfig::read(get) else { return Vec::new() };
+    let Ok(store) = hot(&config).await else { return Vec::new() };
+    match store.controls().await {
         Ok(controls) => findings(&controls),
-        Err(HotError::Unavailable(code)) if code.contains("ResourceNotFound") => Vec::new(),
+        Err(HotError::Unavailable(code)) if is_missing(&code) => Vec::new(),
         Err(failure) => {
             let found = format!("what the replicas are told cannot be read: {failure}");
-            vec![Finding::fault(
-                PAUSED,
-                found,
-                "give the role the right to dynamodb:Query; without it nothing is consumed",
-            )]
+            let why = "a replica that cannot read it consumes nothing";
+            let advice = match config {
+                HotConfig::DynamoDb(_) => "give the role the right to dynamodb:Query on the table",
+                HotConfig::Postgres { .. } => {
+                    "conversationd migrate, and give the role its rights: migrations/README.md"
+                }
+            };
+            vec![Finding::fault(PAUSED, found, why, advice)]
         }
     }
+}
+
+/// Whether there is no table, or no migration was applied: other checks say so.
+fn is_missing(code: &str) -> bool {
+    code.contains("ResourceNotFound") || code.contains("SQLSTATE 42P01")
 }
 
 fn findings(controls: &Controls) -> Vec<Finding> {
     let paused = match &controls.pause {
         None => Finding::ok(PAUSED, "not paused"),
         Some(pause) => {
-            let advice =
-                "`conversationd resume` when the reason is gone; until then the queue grows, for 14 days at most";
-            Finding::warning(PAUSED, format!("paused {}", described(pause)), advice)
+            let why = "the queue grows, and forgets what is older than 14 days";
+            let advice = "`conversationd resume` when the reason is gone";
+            Finding::warning(PAUSED, format!("paused {}", described(pause)), why, advice)
         }
     };
     let parked = match controls.parked.len() {
         0 => Finding::ok(PARKED, "none"),
         parked => {
-            let found = format!("{parked}: what comes in them becomes dead letters");
-            Finding::warning(PARKED, found, "`conversationd dlq group parked` says why, `… unpark` lets one go on")
+            let why = "whatever comes in them becomes dead letters, in order";
+            let advice = "`conversationd dlq group parked` says why, `conversationd dlq group unpark` lets one go on";
+            Finding::warning(PARKED, parked.to_string(), why, advice)
         }
     };
     vec![paused, parked]

@@ -1,14 +1,12 @@
 //! Whether the index of dead letters and the dead-letter queue agree.
 
-use std::time::Duration;
-
 use super::Finding;
 use crate::{
-    config::{QueueConfig, TableConfig},
-    hot::DynamoStore,
+    config::{HotConfig, QueueConfig},
     operate::{
         clients,
         dlq::{depth_of, disagreement, waiting_rows},
+        hot,
         output::counted,
     },
 };
@@ -17,12 +15,12 @@ const CHECK: &str = "dead-letter index";
 
 /// Compares them, if both answer; the checks of the queue and of the table tell when they do not.
 pub(super) async fn check(get: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> {
-    let (Ok(queue), Ok(table)) = (QueueConfig::read_dead_letter(get), TableConfig::read(get)) else {
+    let (Ok(queue), Ok(config)) = (QueueConfig::read_dead_letter(get), HotConfig::read(get)) else {
         return Vec::new();
     };
-    let clients = clients(queue.region.clone(), table.region.clone()).await;
-    let index = DynamoStore::new(clients.dynamodb.clone(), table.name, Duration::MAX);
-    let (depth, rows) = tokio::join!(depth_of(&clients.sqs.control, &queue.url), waiting_rows(&index));
+    let clients = clients(queue.region.clone(), None).await;
+    let Ok(index) = hot(&config).await else { return Vec::new() };
+    let (depth, rows) = tokio::join!(depth_of(&clients.sqs.control, &queue.url), waiting_rows(&*index));
     let (Ok((waiting, in_flight)), Ok(rows)) = (depth, rows) else { return Vec::new() };
     vec![compared(waiting + in_flight, rows)]
 }
@@ -30,7 +28,11 @@ pub(super) async fn check(get: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> 
 fn compared(letters: u64, rows: u64) -> Finding {
     match disagreement(letters, rows) {
         None => Finding::ok(CHECK, format!("{}, as many as the queue holds letters", counted(rows, "row"))),
-        Some((found, advice)) => Finding::warning(CHECK, found, advice),
+        Some((found, advice)) => {
+            let why =
+                "what has no row is not listed, counted or found by its reason; what has no letter cannot be sent back";
+            Finding::warning(CHECK, found, why, advice)
+        }
     }
 }
 

@@ -208,7 +208,7 @@ async fn one(stores: &Stores, project: &str, contact: &str, back: &Back, again: 
         // a link says nothing of when it was asked for: where no conversation is of now, it is not either
         again.crm_links += stores.archive.erase_lone_links(project, contact).await?;
     }
-    forget_all(&stores.hot, &rest).await?;
+    forget_all(&*stores.hot, &rest).await?;
     again.items += rest.len() as u64;
     Ok(())
 }
@@ -222,7 +222,7 @@ async fn thread(
     again: &mut Again,
 ) -> anyhow::Result<bool> {
     let keys = stores.hot.keys_of(key).await?;
-    let stands = open::head(&stores.hot, key.clone()).await?;
+    let stands = open::head(&*stores.hot, key.clone()).await?;
     if stands.as_ref().map(|head| head.version) != head.map(|head| head.version) {
         again.open += 1; // somebody spoke meanwhile
         return Ok(true);
@@ -234,7 +234,7 @@ async fn thread(
     let (before, after): (Vec<&ItemKey>, Vec<&ItemKey>) =
         closed.partition(|item| item.said_at().is_some_and(|at| at <= asked_at));
     let conversations: BTreeSet<_> = after.iter().filter_map(|item| item.conversation()).collect();
-    forget_all(&stores.hot, &before).await?;
+    forget_all(&*stores.hot, &before).await?;
     again.items += before.len() as u64;
     let Some(head) = stands else { return Ok(!conversations.is_empty()) };
     let record = head.conversation.record();

@@ -11,7 +11,7 @@ use super::person::{Found, Person};
 use crate::{
     domain::Thread,
     event::{self, Event},
-    hot::{DeadLetter, DynamoStore},
+    hot::{DeadLetter, WholeStore},
     operate::dlq::{index, peek::Peek, wanted::raw},
     queue::{Delivery, fifo_id},
 };
@@ -74,13 +74,13 @@ fn names(body: &str, person: &Person<'_>) -> bool {
 }
 
 /// The rows of the index that are theirs and of which a letter still waits, as far as the index knows.
-pub(super) async fn waiting(hot: &DynamoStore, theirs: &Theirs<'_>) -> anyhow::Result<u64> {
+pub(super) async fn waiting(hot: &dyn WholeStore, theirs: &Theirs<'_>) -> anyhow::Result<u64> {
     let rows = index::rows(hot, None, usize::MAX, |row| row.settled.is_none() && theirs.owns(&row.group_id)).await?;
     Ok(rows.len() as u64)
 }
 
 /// Takes letters and rows out. What cannot be reached is counted and left, with its row.
-pub(super) async fn clear(hot: &DynamoStore, mut peek: Peek, theirs: &Theirs<'_>) -> anyhow::Result<Cleared> {
+pub(super) async fn clear(hot: &dyn WholeStore, mut peek: Peek, theirs: &Theirs<'_>) -> anyhow::Result<Cleared> {
     let mut cleared = Cleared::default();
     let looked = look(&mut peek, theirs, &mut cleared).await;
     peek.end().await;

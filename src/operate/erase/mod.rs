@@ -150,7 +150,7 @@ async fn one(
     request: &ErasureRequest,
 ) -> anyhow::Result<Outcome> {
     let person = Person { project: &request.project, contact: &request.contact };
-    let (archive, hot) = (&site.stores.archive, &site.stores.hot);
+    let (archive, hot) = (&site.stores.archive, &*site.stores.hot);
     let mut outcome = Outcome {
         project: request.project.clone(),
         contact: Mask::unless(arguments.reveal).contact(&request.contact),

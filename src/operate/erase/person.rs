@@ -13,7 +13,7 @@ use super::{Site, receipt::HotTraces};
 use crate::{
     domain::{Conversation, Head, Thread, ThreadKey},
     event::{ConversationClose, conversation_close},
-    hot::{DynamoStore, ItemKey, Sought, Swept},
+    hot::{ItemKey, Sought, Swept, WholeStore},
     operate::{
         bar::Bar,
         conversations::{Stores, open},
@@ -43,7 +43,7 @@ pub(super) struct Found {
 
 impl Found {
     /// Its items.
-    pub(super) async fn count(&self, hot: &DynamoStore) -> anyhow::Result<u64> {
+    pub(super) async fn count(&self, hot: &dyn WholeStore) -> anyhow::Result<u64> {
         let mut count = self.sessions.len() as u64;
         for thread in self.threads.keys() {
             count += hot.keys_of(thread).await?.len() as u64;
@@ -64,7 +64,7 @@ impl Person<'_> {
         let archived = stores.archive.threads_of(self.project, self.contact).await?;
         let keys = found.threads.keys().cloned().chain(archived.iter().map(Thread::key));
         for key in keys.collect::<BTreeSet<_>>() {
-            let head = open::head(&stores.hot, key.clone()).await?;
+            let head = open::head(&*stores.hot, key.clone()).await?;
             found.threads.insert(key, head);
         }
         Ok(())
@@ -72,7 +72,7 @@ impl Person<'_> {
 
     /// Looks through the whole table, and at the threads that the archive knows.
     pub(super) async fn find(&self, stores: &Stores) -> anyhow::Result<Found> {
-        let hot = &stores.hot;
+        let hot = &*stores.hot;
         let (mut found, mut after, mut looked_at) = (Found::default(), None, 0);
         self.look_again(stores, &mut found).await?;
         let bar = Bar::begin("looking through the hot store", None);
@@ -131,7 +131,7 @@ impl Person<'_> {
         let began = Instant::now();
         for head in heads {
             loop {
-                let stands = open::head(&site.stores.hot, head.thread.key()).await?;
+                let stands = open::head(&*site.stores.hot, head.thread.key()).await?;
                 if stands.is_none_or(|head| matches!(head.conversation, Conversation::Closed(_))) {
                     break;
                 }
@@ -146,7 +146,7 @@ impl Person<'_> {
     }
 
     /// Takes out all of it. `None`: a conversation was opened meanwhile, and nothing of its thread was taken.
-    pub(super) async fn forget(&self, hot: &DynamoStore, found: &Found) -> anyhow::Result<Option<HotTraces>> {
+    pub(super) async fn forget(&self, hot: &dyn WholeStore, found: &Found) -> anyhow::Result<Option<HotTraces>> {
         let mut removed = HotTraces::default();
         for (thread, head) in &found.threads {
             // keys first, then the head: what is listed under a head that is still the one we found belongs to what it closed
@@ -172,7 +172,7 @@ impl Person<'_> {
     }
 }
 
-pub(super) async fn forget_all(hot: &DynamoStore, keys: &[&ItemKey]) -> anyhow::Result<()> {
+pub(super) async fn forget_all(hot: &dyn WholeStore, keys: &[&ItemKey]) -> anyhow::Result<()> {
     let forgotten = stream::iter(keys.iter().map(|key| hot.forget(key))).buffer_unordered(PARALLEL);
     let all: Result<Vec<()>, _> = forgotten.try_collect().await;
     all.map(|_| ()).context("an item cannot be deleted; the role needs dynamodb:DeleteItem")

@@ -61,7 +61,7 @@ pub(super) async fn dead_letters(
     let theirs = |group: &str| {
         groups.contains(group) || person.is_some_and(|(project, contact)| index::is_group_of(group, project, contact))
     };
-    for letter in index::rows(&stores.hot, None, LETTERS, |row| theirs(&row.group_id)).await? {
+    for letter in index::rows(&*stores.hot, None, LETTERS, |row| theirs(&row.group_id)).await? {
         let kind = letter.event_type.as_deref().unwrap_or("an event of no known type");
         let field = letter.field.as_deref().map(|field| format!(" (field {field})")).unwrap_or_default();
         let now = match &letter.settled {

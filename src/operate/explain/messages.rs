@@ -9,7 +9,6 @@ use uuid::Uuid;
 use super::timeline::{Entry, Timeline};
 use crate::{
     domain::{ConversationId, EventId, Message, Sequence, ThreadKey},
-    hot::HotStore,
     operate::{
         conversations::Stores,
         mask::Mask,

@@ -1,6 +1,6 @@
 //! `conversationd explain`: everything that happened to a conversation or a contact, and why, in one order.
 //!
-//! Each source of facts is a file with a function that tells them to the [`Timeline`].
+//! Each source of facts is a file with a function that tells them to the `Timeline`.
 
 mod beside;
 mod conversation;
@@ -82,12 +82,12 @@ async fn one(arguments: &Arguments, stores: &Stores, id: Uuid, timeline: &mut Ti
     let key = match &named {
         Some(thread) => Some(thread.key()),
         None => {
-            let due = open::due(&stores.hot, open::any_time()).await?;
+            let due = open::due(&*stores.hot, open::any_time()).await?;
             due.into_iter().find(|entry| entry.conversation.0 == id).map(|entry| entry.thread)
         }
     };
     let head = match key {
-        Some(key) => open::head(&stores.hot, key).await?,
+        Some(key) => open::head(&*stores.hot, key).await?,
         None => None,
     };
     let Some(thread) = named.or_else(|| head.as_ref().map(|head| head.thread.clone())) else {
@@ -112,9 +112,9 @@ async fn person(arguments: &Arguments, stores: &Stores, project: &str, timeline:
     };
     let rows = stores.archive.list(&filter).await.context("the archive cannot be read")?;
     let mut threads: Vec<Thread> = rows.iter().map(thread_of).collect();
-    let mut due = open::due(&stores.hot, open::any_time()).await?;
+    let mut due = open::due(&*stores.hot, open::any_time()).await?;
     due.retain(|entry| open::may_be(entry, Some(project), Some(contact)));
-    let open = open::heads(&stores.hot, &due, usize::MAX, |head| {
+    let open = open::heads(&*stores.hot, &due, usize::MAX, |head| {
         head.thread.project == project && head.thread.contact.as_deref() == Some(contact)
     });
     threads.extend(open.await?.into_iter().map(|head| head.thread));
@@ -122,7 +122,7 @@ async fn person(arguments: &Arguments, stores: &Stores, project: &str, timeline:
     threads.dedup_by_key(|thread| thread.key());
     let mut heads: Vec<(Thread, Option<Head>)> = Vec::new();
     for thread in threads {
-        let head = open::head(&stores.hot, thread.key()).await?;
+        let head = open::head(&*stores.hot, thread.key()).await?;
         heads.push((thread, head));
     }
     for row in &rows {

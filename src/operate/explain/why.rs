@@ -5,6 +5,7 @@ use crate::{archive::ConversationRow, domain::Close, operate::mask::Mask};
 /// Why a conversation closed, by the archive's name of the reason.
 pub(super) fn close(reason: &str) -> &str {
     match reason {
+        "imported" => "the older service had closed it, and it was taken over",
         "session_ended" => "its session ended and nobody spoke within the grace period",
         "idle" => "nothing was said for the idle time",
         "max_age" => "it was open for the longest time a conversation may be",

@@ -9,7 +9,6 @@ use crate::{
     domain::{
         Close, CloseReason, Conversation, ConversationId, Details, Head, Message, Record, Stretch, Thread, ThreadKey,
     },
-    hot::HotStore,
     operate::conversations::Stores,
 };
 

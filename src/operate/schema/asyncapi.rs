@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::event::contract::{Described, described, shared};
+use crate::{
+    answer::schema_of_reply,
+    event::contract::{Described, described, shared},
+};
 
 const ABOUT: &str = "Events of chat conversations go into one SQS FIFO queue; what cannot be taken comes out of its dead-letter \
                      queue with the reason. The group of an event is its thread (project_uuid:channel_uuid:contact_urn), its \
@@ -13,7 +16,9 @@ pub(super) fn document() -> Value {
     let every = described();
     let (requests, events): (Vec<_>, Vec<_>) = every.iter().partition(|event| event.is_request);
     let mut messages: Map<String, Value> = every.iter().map(|event| (key(event), message(event))).collect();
-    messages.insert("reply".to_owned(), reply());
+    let replies: Vec<(String, Value)> = requests.iter().copied().filter_map(reply).collect();
+    let answers: Vec<String> = replies.iter().map(|(key, _)| key.clone()).collect();
+    messages.extend(replies);
     messages.insert("dead-letter".to_owned(), dead_letter());
     json!({
         "asyncapi": "3.0.0",
@@ -24,7 +29,11 @@ pub(super) fn document() -> Value {
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
         "defaultContentType": "application/json",
-        "channels": channels(&every.iter().map(key).collect::<Vec<_>>(), &requests.iter().copied().map(key).collect::<Vec<_>>()),
+        "channels": channels(
+            &every.iter().map(key).collect::<Vec<_>>(),
+            &requests.iter().copied().map(key).collect::<Vec<_>>(),
+            &answers,
+        ),
         "operations": {
             "takeEvents": {
                 "action": "receive",
@@ -37,14 +46,14 @@ pub(super) fn document() -> Value {
                 "summary": "A request among the events of its thread is answered after all that came before it.",
                 "channel": {"$ref": "#/channels/events"},
                 "messages": within("events", &requests),
-                "reply": answered(),
+                "reply": answered(&answers),
             },
             "answer": {
                 "action": "receive",
                 "summary": "A request by its own queue is answered at once.",
                 "channel": {"$ref": "#/channels/requests"},
                 "messages": within("requests", &requests),
-                "reply": answered(),
+                "reply": answered(&answers),
             },
             "putAside": {
                 "action": "send",
@@ -61,7 +70,7 @@ pub(super) fn document() -> Value {
     })
 }
 
-fn channels(every: &[String], requests: &[String]) -> Value {
+fn channels(every: &[String], requests: &[String], replies: &[String]) -> Value {
     let holding = |keys: &[String]| -> Map<String, Value> {
         keys.iter().map(|key| (key.clone(), json!({"$ref": format!("#/components/messages/{key}")}))).collect()
     };
@@ -84,7 +93,7 @@ fn channels(every: &[String], requests: &[String]) -> Value {
             "title": "A reply queue",
             "description": "An SQS queue of the asker's, FIFO or not, on the list CONVERSATIOND_REPLY_QUEUES. In a FIFO queue the \
                             group of a reply is its correlation id.",
-            "messages": holding(&["reply".to_owned()]),
+            "messages": holding(replies),
         },
         "deadLetters": {
             "address": "{prefix}-dlq.fifo",
@@ -100,11 +109,13 @@ fn within(channel: &str, events: &[&Described]) -> Vec<Value> {
     events.iter().map(|event| json!({"$ref": format!("#/channels/{channel}/messages/{}", key(event))})).collect()
 }
 
-fn answered() -> Value {
+fn answered(replies: &[String]) -> Value {
+    let messages: Vec<Value> =
+        replies.iter().map(|key| json!({"$ref": format!("#/channels/replies/messages/{key}")})).collect();
     json!({
         "address": {"location": "$message.payload#/reply_to", "description": "One of CONVERSATIOND_REPLY_QUEUES."},
         "channel": {"$ref": "#/channels/replies"},
-        "messages": [{"$ref": "#/channels/replies/messages/reply"}],
+        "messages": messages,
     })
 }
 
@@ -157,14 +168,17 @@ fn headers() -> Value {
     }})
 }
 
-fn reply() -> Value {
-    json!({
-        "name": "reply",
-        "title": "Reply",
-        "summary": "The answer to a request, or why there is none.",
+/// The answer to a request, and its key.
+fn reply(request: &Described) -> Option<(String, Value)> {
+    let name = format!("{}.{}", request.name, super::REPLY);
+    let message = json!({
+        "name": name,
+        "title": name,
+        "summary": format!("The answer to {}, or why there is none.", request.name),
         "correlationId": {"location": "$message.payload#/correlation_id", "description": "The request's."},
-        "payload": super::reply(),
-    })
+        "payload": schema_of_reply(request.name)?,
+    });
+    Some((format!("{}-{}", key(request), super::REPLY), message))
 }
 
 fn dead_letter() -> Value {

@@ -10,14 +10,14 @@ use serde_json::{Map, Value};
 
 use super::output::say;
 use crate::{
-    answer::reply_schema,
+    answer::{reply_schema, schema_of_reply},
     event::contract::{as_document, described},
 };
 
 /// The file of the AsyncAPI document.
 const ASYNCAPI: &str = "asyncapi.yaml";
 
-/// What the schema of replies is called.
+/// What the schema of replies is called, and what those of each request's end with.
 const REPLY: &str = "reply";
 
 /// What to print.
@@ -39,14 +39,18 @@ pub fn documents() -> BTreeMap<String, String> {
     let schema = |document| format!("{:#}\n", Value::Object(document));
     let schemas =
         described().into_iter().map(|event| (format!("schemas/{}.json", event.name), schema(event.document())));
-    let reply = (format!("schemas/{REPLY}.json"), schema(as_document(REPLY, reply())));
-    schemas.chain([reply, (ASYNCAPI.to_owned(), yaml::written(&asyncapi::document()))]).collect()
+    let replies = replies().into_iter().map(|(name, reply)| {
+        let document = schema(as_document(&name, reply));
+        (format!("schemas/{name}.json"), document)
+    });
+    schemas.chain(replies).chain([(ASYNCAPI.to_owned(), yaml::written(&asyncapi::document()))]).collect()
 }
 
-/// The schema of every reply.
-fn reply() -> Map<String, Value> {
+/// The schema of what all replies have in common, and that of each request's.
+fn replies() -> Vec<(String, Map<String, Value>)> {
     let names: Vec<&str> = described().iter().filter(|event| event.is_request).map(|event| event.name).collect();
-    reply_schema(&names)
+    let each = names.iter().filter_map(|name| Some((format!("{name}.{REPLY}"), schema_of_reply(name)?)));
+    [(REPLY.to_owned(), reply_schema(&names))].into_iter().chain(each).collect()
 }
 
 /// Prints, or writes.
@@ -55,7 +59,8 @@ fn reply() -> Map<String, Value> {
 /// There is no such name, or a file cannot be written.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.list {
-        let names: Vec<&str> = described().iter().map(|event| event.name).chain([REPLY]).collect();
+        let events = described().into_iter().map(|event| event.name.to_owned());
+        let names: Vec<String> = events.chain(replies().into_iter().map(|(name, _)| name)).collect();
         say(names.join("\n"))?;
         return Ok(ExitCode::SUCCESS);
     }

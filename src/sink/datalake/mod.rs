@@ -20,11 +20,13 @@ use tokio::{net::TcpStream, sync::Mutex};
 use tracing::debug;
 
 use super::{
-    Dispatch, Http, Outcome, Shared, Sink, Verdict,
-    http::{NoAnswer, is_blocked},
+    Dispatch, Outcome, Shared, Sink, Verdict,
     shape::{self, DatalakeEvent},
 };
-use crate::config::DatalakeNames;
+use crate::{
+    config::DatalakeNames,
+    http::{Http, NoAnswer, USER_AGENT},
+};
 
 /// The method.
 const PATH: &str = "/events.DatalakeManagerService/InsertEventData";
@@ -61,12 +63,7 @@ impl Datalake {
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, NoAnswer> {
         let (host, port) = self.address.rsplit_once(':').ok_or(NoAnswer::Unfit)?;
         let (host, port) = (host.trim_matches(['[', ']']), port.parse().map_err(|_| NoAnswer::Unfit)?);
-        let addresses = self
-            .http
-            .guard()
-            .resolve(host, port)
-            .await
-            .map_err(|failure| if is_blocked(&failure) { NoAnswer::Blocked } else { NoAnswer::Unreachable })?;
+        let addresses = self.http.resolve(host, port).await?;
         let stream = TcpStream::connect(&addresses[..]).await.map_err(|_| NoAnswer::Unreachable)?;
         stream.set_nodelay(true).map_err(|_| NoAnswer::Broken)?;
         let shaken = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
@@ -85,7 +82,7 @@ impl Datalake {
             .header("content-type", "application/grpc")
             .header("te", "trailers")
             .header("grpc-timeout", format!("{}m", self.timeout.as_millis()))
-            .header("user-agent", concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+            .header("user-agent", USER_AGENT)
             .body(Full::new(framed(&wire::InsertEventData::from(event))))
             .map_err(|_| NoAnswer::Unfit)?;
         let answer = self.connection().await?.send_request(request).await.map_err(|_| NoAnswer::Broken)?;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::WINDOW;
-use crate::sink::{
-    Outcome, Verdict,
+use crate::{
     http::{Answer, NoAnswer},
+    sink::{Outcome, Verdict},
 };
 
 /// A day's limit is used up: look again after this.

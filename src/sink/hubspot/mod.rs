@@ -15,10 +15,11 @@ pub use bootstrap::Prepared;
 use serde_json::Value;
 use url::Url;
 
-use super::{Dispatch, Http, Outcome, Shared, Sink, Verdict, http::Outgoing};
+use super::{Dispatch, Outcome, Shared, Sink, Verdict, Written};
 use crate::{
     config::{Secret, SecretRef},
-    domain::{Notice, NoticeKind},
+    domain::{Notice, NoticeKind, value_digest},
+    http::{Http, Outgoing},
 };
 
 /// The sink.
@@ -26,13 +27,20 @@ pub(super) struct HubSpot {
     base: String,
     version: String,
     token: SecretRef,
+    portal: Option<String>,
     http: Arc<Http>,
 }
 
 impl HubSpot {
     pub(super) fn new(base: &Url, version: &str, token: &SecretRef, shared: &Shared) -> Self {
         let base = base.as_str().trim_end_matches('/').to_owned();
-        Self { base, version: version.to_owned(), token: token.clone(), http: shared.http.clone() }
+        Self { base, version: version.to_owned(), token: token.clone(), portal: None, http: shared.http.clone() }
+    }
+
+    /// The same of a portal that tells us what changes: what is written there is to be known when it comes back.
+    pub(super) fn of_portal(mut self, portal: Option<String>) -> Self {
+        self.portal = portal;
+        self
     }
 
     async fn call(
@@ -69,23 +77,30 @@ impl HubSpot {
         self.token.read().ok_or_else(no_token)
     }
 
-    async fn tell(&self, notice: &Notice, attempt: u32) -> Result<(), Verdict> {
+    async fn tell(&self, notice: &Notice, attempt: u32) -> Result<Verdict, Verdict> {
         let token = self.token()?;
         let Some(upsert) = request::contact(notice) else { return Err(Verdict::not_for_it()) };
         let contact = self.call(&token, "POST", "contacts/batch/upsert", Some(&upsert)).await?;
         let (contact, is_new) = answer::upserted(&contact)?;
+        let mut written = Vec::new();
         // an earlier attempt may have made the contact and come no further
         let unknown = is_new || (attempt > 1 && self.is_blank(&token, &contact).await?);
         if unknown && let Some(patch) = request::first_seen(notice) {
             self.call(&token, "PATCH", &format!("contacts/{contact}"), Some(&patch)).await?;
+            let properties = patch["properties"].as_object().into_iter().flatten();
+            written
+                .extend(properties.map(|(name, value)| (name.clone(), value_digest(&contact, name, value.as_str()))));
         }
-        if notice.kind == NoticeKind::Closed {
+        // what is said of a conversation after its close goes into the same note
+        if matches!(notice.kind, NoticeKind::Closed | NoticeKind::Updated) {
             let note = self.call(&token, "POST", "notes/batch/upsert", Some(&request::note(notice))).await?;
             let (note, _) = answer::upserted(&note)?;
             let path = format!("notes/{note}/associations/default/contacts/{contact}");
             self.call(&token, "PUT", &path, None).await?;
         }
-        Ok(())
+        let wrote =
+            self.portal.clone().map(|account| Box::new(Written { account, crm_id: contact, properties: written }));
+        Ok(Verdict { wrote, ..Verdict::delivered(Some(200)) })
     }
 
     /// Whether the CRM knows neither name nor number of a contact.
@@ -103,8 +118,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 impl Sink for HubSpot {
     async fn send(&self, dispatch: &Dispatch<'_>) -> Verdict {
         match self.tell(dispatch.notice, dispatch.attempt).await {
-            Ok(()) => Verdict::delivered(Some(200)),
-            Err(verdict) => verdict,
+            Ok(verdict) | Err(verdict) => verdict,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What HubSpot is sent. Pure. Every property is a text there.
 
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -15,7 +16,8 @@ pub(super) fn contact(notice: &Notice) -> Option<Value> {
     let key = key(notice)?;
     let mut properties = Map::new();
     properties.insert("conversationd_contact_key".into(), json!(key));
-    if let Some(conversation) = notice.text("conversation_id") {
+    // a later word on an earlier conversation does not make it the last
+    if let Some(conversation) = notice.text("conversation_id").filter(|_| notice.kind != NoticeKind::Updated) {
         properties.insert("conversationd_last_conversation_id".into(), json!(conversation));
     }
     match notice.kind {
@@ -34,6 +36,7 @@ pub(super) fn contact(notice: &Notice) -> Option<Value> {
             }
         }
         NoticeKind::Closed => {}
+        NoticeKind::Updated if notice.text("ended_at").is_some() => {}
         _ => return None,
     }
     Some(upsert(&key, "conversationd_contact_key", notice, &properties))
@@ -58,10 +61,16 @@ pub(super) fn note(notice: &Notice) -> Value {
     let id = notice.text("conversation_id").unwrap_or_default();
     let properties = Map::from_iter([
         ("conversationd_conversation_id".to_owned(), json!(id)),
-        ("hs_timestamp".to_owned(), json!(notice.occurred_at.timestamp_millis().to_string())),
+        ("hs_timestamp".to_owned(), json!(ended_at(notice).timestamp_millis().to_string())),
         ("hs_note_body".to_owned(), json!(cut(body(notice)))),
     ]);
     upsert(id, "conversationd_conversation_id", notice, &properties)
+}
+
+/// When the conversation ended: the note stands there, whenever more is known of it.
+fn ended_at(notice: &Notice) -> DateTime<Utc> {
+    let ended_at = notice.text("ended_at").and_then(|at| DateTime::parse_from_rfc3339(at).ok());
+    ended_at.map_or(notice.occurred_at, |at| at.to_utc())
 }
 
 fn body(notice: &Notice) -> String {
@@ -71,6 +80,11 @@ fn body(notice: &Notice) -> String {
     lines.push(format!("{messages} messages, {}", shape::resolution(notice.number("resolution"))));
     if let (Some(from), Some(to)) = (notice.text("started_at"), notice.text("ended_at")) {
         lines.push(format!("{} to {}", escaped(from), escaped(to)));
+    }
+    let topics: Vec<String> =
+        ["topic", "subtopic"].into_iter().filter_map(|name| notice.text(name)).map(escaped).collect();
+    if !topics.is_empty() {
+        lines.push(topics.join(", "));
     }
     if let Some(name) = notice.text("contact_name") {
         lines.push(escaped(name));

@@ -1,7 +1,11 @@
 //! Which addresses may be connected to. Judged when a name is resolved for a connection, so that an answer which changes
 //! between a check and its use changes nothing.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    error::Error,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
 
 use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
 use url::{Host, Url};
@@ -19,7 +23,7 @@ const METADATA: [IpAddr; 6] = [
 ];
 
 /// Whether anybody may reach this address over the internet.
-pub fn is_public(address: IpAddr) -> bool {
+fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),
@@ -58,7 +62,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 /// What may be connected to, by this deployment's settings.
 #[derive(Clone, Debug)]
 pub(super) struct Guard {
-    egress: EgressConfig,
+    /// None for endpoints of the daemon's own settings, which may be anywhere.
+    egress: Option<EgressConfig>,
 }
 
 /// Every address of the host is one that may not be connected to.
@@ -68,18 +73,23 @@ pub(super) struct Blocked;
 
 impl Guard {
     pub(super) fn new(egress: &EgressConfig) -> Self {
-        Self { egress: egress.clone() }
+        Self { egress: Some(egress.clone()) }
+    }
+
+    /// For endpoints that stand in the daemon's own settings.
+    pub(super) fn of_own() -> Self {
+        Self { egress: None }
     }
 
     /// Whether a connection to this address is allowed.
     pub(super) fn allows(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        let listed = || self.egress.networks.iter().any(|network| network.contains(&address));
-        !METADATA.contains(&address) && (is_public(address) || listed())
+        let listed = |egress: &EgressConfig| egress.networks.iter().any(|network| network.contains(&address));
+        !METADATA.contains(&address) && self.egress.as_ref().is_none_or(|egress| is_public(address) || listed(egress))
     }
 
     pub(super) fn allows_http(&self) -> bool {
-        self.egress.http
+        self.egress.as_ref().is_none_or(|egress| egress.http)
     }
 
     /// Judges a host that is an address itself: no resolver is asked for those.
@@ -94,11 +104,11 @@ impl Guard {
     }
 
     /// The addresses of `host` that may be connected to.
-    pub(super) async fn resolve(&self, host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+    pub(super) async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let found: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.collect();
         let allowed: Vec<SocketAddr> = found.iter().copied().filter(|found| self.allows(found.ip())).collect();
         if allowed.is_empty() && !found.is_empty() {
-            return Err(std::io::Error::other(Blocked));
+            return Err(io::Error::other(Blocked));
         }
         Ok(allowed)
     }
@@ -111,6 +121,20 @@ impl ResolveDns for Guard {
             Ok(addresses.into_iter().map(|address| address.ip()).collect())
         })
     }
+}
+
+/// Whether a failure goes back to an address that may not be connected to.
+pub(super) fn is_blocked(failure: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(failure);
+    while let Some(error) = cause {
+        // an I/O error shows its own error neither as itself nor as its source
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if error.is::<Blocked>() || inner.is_some_and(|inner| inner.is::<Blocked>()) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 #[cfg(test)]
@@ -208,16 +232,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_endpoint_of_the_settings_may_be_anywhere_but_where_clouds_keep_credentials() {
+        let own = Guard::of_own();
+        for (text, allowed) in [("127.0.0.1", true), ("10.0.0.1", true), ("1.1.1.1", true), ("169.254.169.254", false)]
+        {
+            assert_eq!(own.allows(text.parse().expect("an address")), allowed, "{text}");
+        }
+    }
+
     #[tokio::test]
     async fn a_name_of_a_private_address_is_blocked_where_it_is_resolved() {
         let closed = Guard::new(&EgressConfig::default());
         let failure = closed.resolve_dns("localhost").await.expect_err("loopback");
-        let mut cause: Option<&dyn std::error::Error> = Some(&failure);
-        let mut blocked = false;
-        while let Some(error) = cause {
-            blocked |= super::super::http::is_blocked(error);
-            cause = error.source();
-        }
-        assert!(blocked, "{failure:?}");
+        assert!(is_blocked(&failure), "{failure:?}");
     }
 }

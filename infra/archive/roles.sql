@@ -1,0 +1,42 @@
+-- Roles of the archive. Not a migration: whoever owns the schema runs it there after every `conversationd migrate`
+-- (psql, with search_path set to the schema), and grants each role to the login that needs it:
+--
+--   grant conversationd_daemon to the_login_in_DATABASE_URL;
+--
+-- The daemon adds and changes; it deletes no conversation, message or rating, and makes and alters no table. Migrations run as
+-- the owner.
+-- Every statement may be run again.
+
+do $$
+declare
+    role text;
+begin
+    foreach role in array array['conversationd_daemon', 'conversationd_reader', 'conversationd_operator'] loop
+        if not exists (select from pg_roles where rolname = role) then
+            execute format('create role %I nologin', role);
+        end if;
+        execute format('grant usage on schema %I to %I', current_schema(), role);
+        execute format('revoke all on all tables in schema %I from %I', current_schema(), role);
+        execute format('grant select on all tables in schema %I to %I', current_schema(), role);
+    end loop;
+end
+$$;
+
+-- `conversationd run`.
+grant insert, update on conversation, conversation_stats, crm_link, crm_property, crm_cursor to conversationd_daemon;
+grant insert on message, rating, erasure to conversationd_daemon;
+grant insert, update on outbox_sink, outbox_lane, outbox_notice, outbox_dispatch, outbox_attempt to conversationd_daemon;
+-- What was told, after its days: the archive itself has none.
+grant delete on outbox_lane, outbox_notice, outbox_dispatch, outbox_attempt to conversationd_daemon;
+
+-- conversationd_reader: CONVERSATIOND_READ_REPLICA_URL, stats, export, verify, explain, hold list.
+
+-- Operators: hold, erase, archive purge, reconcile --repair, crm import, outbox.
+do $$
+begin
+    execute format('grant insert, update, delete on all tables in schema %I to conversationd_operator', current_schema());
+    if to_regclass('_sqlx_migrations') is not null then
+        revoke insert, update, delete on _sqlx_migrations from conversationd_operator;
+    end if;
+end
+$$;

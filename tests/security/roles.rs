@@ -1,0 +1,164 @@
+//! infra/archive/roles.sql: everything the daemon does, it does as a role that can delete no conversation, message or rating.
+
+use conversationd::{
+    archive::{NEEDED, Options, PostgresArchive},
+    outbox::Outbox,
+};
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use uuid::Uuid;
+
+use crate::{
+    bodies::{self, event},
+    listener::{Listener, open},
+    marks::NUMBER,
+    process::{Daemon, Files, number, script, send, until},
+    site::{Site, on_a_site},
+};
+
+const ROLES: &str = include_str!("../../infra/archive/roles.sql");
+
+/// Logins of this story alone, each with one role; they go with it.
+struct Logins {
+    prefix: String,
+    schema: String,
+}
+
+impl Logins {
+    async fn new(site: &Site) -> Self {
+        let prefix = format!("t{}", &Uuid::new_v4().simple().to_string()[..12]);
+        let logins = Self { prefix, schema: site.settings["CONVERSATIOND_DATABASE_SCHEMA"].clone() };
+        let sql = ROLES.replace("conversationd_", &format!("{}_", logins.prefix));
+        script(site, &sql).await;
+        script(site, &sql).await; // it may be run again
+        for role in ["daemon", "reader", "operator"] {
+            let role = logins.role(role);
+            script(site, &format!("create role {role}_login login; grant {role} to {role}_login")).await;
+        }
+        logins
+    }
+
+    fn role(&self, role: &str) -> String {
+        format!("{}_{role}", self.prefix)
+    }
+
+    fn url(&self, role: &str) -> String {
+        let mut url: url::Url = std::env::var("DATABASE_URL").expect("DATABASE_URL").parse().expect("a URL");
+        url.set_username(&format!("{}_login", self.role(role))).expect("a user");
+        url.to_string()
+    }
+
+    /// What the doctor finds missing.
+    async fn lacking(&self, role: &str) -> Vec<String> {
+        let options = Options { max_connections: 1, schema: Some(self.schema.clone()), ..Options::default() };
+        let archive = PostgresArchive::new(&self.url(role), &options).expect("a URL");
+        let lacking = archive.lacking().await.expect("the catalogue");
+        archive.close().await;
+        lacking.into_iter().map(|lacking| format!("{} {}", lacking.privilege, lacking.table_name)).collect()
+    }
+
+    /// The SQLSTATE that a role gets for a statement; `None` if it may.
+    async fn refused(&self, role: &str, sql: &str) -> Option<String> {
+        let mut connection = PgConnection::connect(&self.url(role)).await.expect("connect");
+        let sql = format!("set search_path to {}; begin; {sql}; rollback", self.schema);
+        let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await;
+        done.err().and_then(|failure| failure.as_database_error()?.code().map(Into::into))
+    }
+
+    async fn go(&self, site: &Site) {
+        for role in ["daemon", "reader", "operator"] {
+            let role = self.role(role);
+            for role in [format!("{role}_login"), role] {
+                script(site, &format!("drop owned by {role}; drop role {role}")).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_daemon_does_all_it_does_as_a_role_that_deletes_no_conversation_and_makes_no_table() {
+    on_a_site(async |site| {
+        let logins = Logins::new(&site).await;
+        let listener = Listener::serve(|_| Some((204, String::new()))).await;
+        let mut files = Files::default();
+        let sinks = files.hold(&format!(
+            "{}\n[[sink]]\nname = 'crm'\nkind = 'crm'\nurl = 'http://127.0.0.1:{}/'\n",
+            open(listener.port),
+            listener.port
+        ));
+        let replies = format!("{}-nobody", site.provisioned.table);
+        let settings = [
+            ("CONVERSATIOND_LOG", "info".to_owned()),
+            ("CONVERSATIOND_GRACE_SECONDS", "0".to_owned()),
+            ("CONVERSATIOND_CHECKPOINT_SECONDS", "1".to_owned()),
+            ("CONVERSATIOND_TIMER_SECONDS", "1".to_owned()),
+            ("CONVERSATIOND_POLL_WAIT_SECONDS", "1".to_owned()),
+            ("CONVERSATIOND_REPLY_QUEUES", replies.clone()),
+            ("CONVERSATIOND_SINKS_FILE", sinks.display().to_string()),
+            ("DATABASE_URL", logins.url("daemon")),
+        ];
+        let daemon = Daemon::start(&site, &settings);
+        daemon.says("started").await;
+        for body in bodies::all(&replies).taken {
+            send(&site, "thread", &body, &[]).await;
+        }
+        let open = format!("{NUMBER}2");
+        let message = json!({"message": {"id": "m", "text": "still here"}});
+        send(&site, "open", &event("message.received", &open, message), &[]).await;
+        until("the queue is empty", async || site.depth().await == 0).await;
+        daemon.says("conversation archived").await;
+        daemon.says("conversation checkpointed").await;
+        until("its sink is told", async || !listener.got().is_empty()).await;
+        let log = daemon.ended().await;
+        for failed in ["42501", "unavailable", "turn failed", "does not answer", "could not be"] {
+            let lines: Vec<_> = log
+                .lines()
+                .filter(|line| line.contains(failed) && !line.contains("a reply could not be sent"))
+                .collect();
+            assert!(lines.is_empty(), "{lines:?}");
+        }
+        let options = Options { max_connections: 2, schema: Some(logins.schema.clone()), ..Options::default() };
+        let archive = PostgresArchive::new(&logins.url("daemon"), &options).expect("a URL");
+        let outbox = Outbox::over(archive.pool_beside(2));
+        outbox.sweep(10).await.expect("housekeeping");
+        outbox.close().await;
+        archive.close().await;
+
+        // the doctor asks for the same rights as the roles give, and for no others
+        const MAY: &str = "select count(*) from pg_tables t, unnest(array['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) r
+            where t.schemaname = current_schema() and has_table_privilege(ROLE, format('%I', t.tablename), r)";
+        let needed = NEEDED.iter().flat_map(|(_, rights)| rights.iter()).filter(|right| **right != "SELECT").count();
+        let may = number(&site, &MAY.replace("ROLE", &format!("'{}'", logins.role("daemon")))).await;
+        assert_eq!(usize::try_from(may), Ok(needed), "rights of infra/archive/roles.sql, and of NEEDED");
+        assert!(logins.lacking("daemon").await.is_empty(), "{:?}", logins.lacking("daemon").await);
+        assert!(!logins.lacking("reader").await.is_empty());
+
+        const DENIED: Option<&str> = Some("42501");
+        for (role, sql, code) in [
+            ("daemon", "delete from message", DENIED),
+            ("daemon", "delete from conversation", DENIED),
+            ("daemon", "delete from rating", DENIED),
+            ("daemon", "delete from legal_hold", DENIED),
+            ("daemon", "update message set text = ''", DENIED),
+            ("daemon", "update rating set comment = ''", DENIED),
+            ("daemon", "update erasure set done_at = null", DENIED),
+            ("daemon", "insert into legal_hold (project, reason) values ('p', 'r')", DENIED),
+            ("daemon", "truncate message", DENIED),
+            ("daemon", "drop table message", DENIED),
+            ("daemon", "alter table message add column x text", DENIED),
+            ("daemon", "create table x (y text)", DENIED),
+            ("daemon", "update _sqlx_migrations set success = false", DENIED),
+            ("reader", "select count(*) from conversation_messages", None),
+            ("reader", "insert into rating default values", DENIED),
+            ("reader", "update conversation set topic = ''", DENIED),
+            ("operator", "delete from message", None),
+            ("operator", "truncate message", DENIED),
+            ("operator", "delete from _sqlx_migrations", DENIED),
+            ("operator", "drop table message", DENIED),
+        ] {
+            assert_eq!(logins.refused(role, sql).await.as_deref(), code, "{role}: {sql}");
+        }
+        logins.go(&site).await;
+    })
+    .await;
+}
