@@ -48,9 +48,10 @@ chaos: up ## faults on real daemons under load: KILLS=n STOPS=n TRIALS=n MINUTES
 soak: up ## the same load without faults, at half of what the daemons take: MINUTES=n (60); writes docs/soak.md
 	@$(with_env) cargo test --quiet --locked --test chaos -- soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-# A build of its own, as optimised as a release; needs no stack.
-bench: ## what taking a message in costs, beside the least it could: MESSAGES=n a run, ROUNDS=n
-	@MESSAGES=$(MESSAGES) ROUNDS=$(ROUNDS) cargo bench --quiet --locked --bench ingest
+# A build of its own, as optimised as a release. Only closes need the stack.
+bench: ## what taking a message in costs, beside the least it could; answers and closes: MESSAGES=n a run, ROUNDS=n, QUICK=1
+	@if [ -z "$(QUICK)" ]; then $(stack) up; $(with_env) fi; \
+		MESSAGES=$(MESSAGES) ROUNDS=$(ROUNDS) QUICK=$(QUICK) cargo bench --quiet --locked --bench ingest
 
 picture: ## paint anew what `top` shows, in the README and for its tests
 	@PICTURE=write cargo test --quiet --locked --test top

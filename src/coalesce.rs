@@ -6,7 +6,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
-    time::{Instant, timeout_at},
+    time::sleep,
 };
 
 /// How a batch is made.
@@ -56,11 +56,15 @@ where
     let slots = Arc::new(Semaphore::new(batching.parallel));
     while let Some(first) = inbox.recv().await {
         let mut batch = vec![first];
-        let until = Instant::now() + batching.linger;
+        // one timer for the batch, and all that has come at each look
+        let over = sleep(batching.linger);
+        tokio::pin!(over);
         while batch.len() < batching.most {
-            match timeout_at(until, inbox.recv()).await {
-                Ok(Some(request)) => batch.push(request),
-                Ok(None) | Err(_) => break,
+            let room = batching.most - batch.len();
+            tokio::select! {
+                biased;
+                more = inbox.recv_many(&mut batch, room) => if more == 0 { break },
+                () = &mut over => break,
             }
         }
         let Ok(slot) = slots.clone().acquire_owned().await else { return };

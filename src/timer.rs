@@ -25,9 +25,6 @@ use crate::{
     queue::{Command, Inbox, fifo_id},
 };
 
-/// Due conversations taken from one shard at one step: bounds what a midnight can pour into the queue.
-const PER_SHARD: usize = 200;
-
 /// Commands sent once whose conversations are due still: past it the timer waits until the daemons have come to some, so
 /// that a hundred thousand conversations of one midnight do not stand in the queue before the messages of everyone else, nor
 /// fill what one replica may hold (500 by default).
@@ -35,6 +32,10 @@ pub const OUTSTANDING: usize = 200;
 
 /// The next step comes this soon while there is something to send: at most 200 closes a second.
 const BUSY_PERIOD: Duration = Duration::from_secs(1);
+
+/// Of each shard is read what was sent, and so many times its part of what can be sent now: threads are spread evenly over
+/// shards, but never quite.
+const SPARE: usize = 2;
 
 /// Due conversations of one shard whose command was sent, and that the timer looks past to find others: those that cannot
 /// be closed must not hide those that can.
@@ -98,8 +99,11 @@ impl Timer {
     pub async fn run_once(&self) -> Result<usize, HotError> {
         self.counters.timer_steps.add(1);
         let now = self.clock.now();
-        let past = self.sent_by_shard().await;
-        let shards = (0..).zip(past).map(|(shard, sent)| self.hot.due(shard, now, PER_SHARD + sent.min(LOOKED_PAST)));
+        let (past, outstanding) = self.sent_by_shard().await;
+        let room = OUTSTANDING.saturating_sub(outstanding).div_ceil(usize::from(DUE_SHARDS)) * SPARE;
+        let wanted = past.map(|sent| room + sent.min(LOOKED_PAST));
+        let shards = (0..).zip(wanted).filter(|(_, wanted)| *wanted > 0);
+        let shards = shards.map(|(shard, wanted)| self.hot.due(shard, now, wanted));
         let mut due = Vec::new();
         let mut failure = None;
         for shard in join_all(shards).await {
@@ -125,26 +129,28 @@ impl Timer {
         failure.map_or(Ok(sent), Err)
     }
 
-    /// How many commands were sent for each shard.
-    async fn sent_by_shard(&self) -> [usize; DUE_SHARDS as usize] {
-        let mut shards = [0; DUE_SHARDS as usize];
-        for head in self.sent.lock().await.keys() {
+    /// How many commands were sent for each shard, and how many of all of them once.
+    async fn sent_by_shard(&self) -> ([usize; DUE_SHARDS as usize], usize) {
+        let (mut shards, known) = ([0; DUE_SHARDS as usize], self.sent.lock().await);
+        for head in known.keys() {
             if let Some(sent) = shards.get_mut(usize::from(head.shard())) {
                 *sent += 1;
             }
         }
-        shards
+        (shards, outstanding(&known))
     }
 
     /// Those of `due` whose command was never sent, or long enough ago, and how often it was.
-    async fn not_sent_lately(&self, due: Vec<DueHead>, complete: bool) -> Vec<(DueHead, u32)> {
+    async fn not_sent_lately(&self, mut due: Vec<DueHead>, complete: bool) -> Vec<(DueHead, u32)> {
         let now = Instant::now();
         let mut sent = self.sent.lock().await;
         if complete {
             let still: HashSet<&DueHead> = due.iter().collect();
             sent.retain(|head, _| still.contains(head));
         }
-        let mut outstanding = sent.values().filter(|sent| sent.times == 1).count();
+        let mut outstanding = outstanding(&sent);
+        // what has waited longest first, of whatever shard
+        due.sort_by_key(|head| head.due_at);
         due.into_iter()
             .filter_map(|head| {
                 let times = sent.get(&head).map_or(0, |sent| sent.times);
@@ -183,4 +189,9 @@ impl Timer {
             }
         }
     }
+}
+
+/// Commands sent once, for which nothing has happened yet.
+fn outstanding(sent: &HashMap<DueHead, Sent>) -> usize {
+    sent.values().filter(|sent| sent.times == 1).count()
 }

@@ -13,7 +13,7 @@ use conversationd::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    floor, plain,
+    floor, kept, plain,
     usage::{Used, used},
 };
 
@@ -95,6 +95,15 @@ async fn ours(warm: u64, messages: u64) -> anyhow::Result<Used> {
         _ = daemon => anyhow::bail!("the daemon ended by itself"),
         used = used(&app.counters, warm, messages) => Ok(used),
     }
+}
+
+/// Writes conversations of these lengths into the table.
+///
+/// # Errors
+/// A setting is missing, or a call failed.
+pub async fn keep(lengths: &[usize]) -> anyhow::Result<()> {
+    let clients = Clients::build(&Endpoints::default(), WAIT, &Arc::default()).await;
+    kept::write(clients.dynamodb, setting("DYNAMODB_MESSAGE_TABLE")?, lengths).await
 }
 
 fn setting(variable: &str) -> anyhow::Result<String> {

@@ -96,11 +96,11 @@ struct Asking<'a> {
 pub type Turn<'a> = &'a (dyn Fn() -> bool + Sync);
 
 impl Answers {
-    /// The message as it is stored: with its tokens counted.
-    pub fn counted(&self, message: &Message) -> Message {
+    /// Counts a message's tokens: so it is stored.
+    pub fn count(&self, message: &mut Message) {
         let line = Line::new(Role::of(message.direction), message.text.as_str());
         let count = Counting::Lines(self.tokenizer).line(&line);
-        Message { tokens: Some(Tokens { tokenizer: self.tokenizer.name().into(), count }), ..message.clone() }
+        message.tokens = Some(Tokens { tokenizer: self.tokenizer.name().into(), count });
     }
 
     /// Answers a request, once, within its time. `turn` is there when the thread's group waits for it.

@@ -84,7 +84,7 @@ impl Runner {
     }
 
     async fn run(&self, deliveries: Vec<Delivery>, stop: CancellationToken) {
-        let mut works: Vec<Work> = deliveries.into_iter().map(Work::from).collect();
+        let mut works: Vec<Work> = deliveries.into_iter().map(|delivery| self.pipeline.read(delivery)).collect();
         while !works.is_empty() {
             if stop.is_cancelled() {
                 self.release(receipts(&works), Duration::ZERO).await;

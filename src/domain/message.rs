@@ -67,7 +67,7 @@ pub struct Tokens {
 }
 
 /// Where a message stands in its conversation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Spot {
     /// Event time.
     pub occurred_at: DateTime<Utc>,

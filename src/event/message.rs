@@ -135,7 +135,7 @@ mod tests {
     fn message(event: Event) -> Message {
         let Kind::Message(message) = event.kind else { panic!("not a message") };
         assert_eq!(message.event_id, event.id);
-        *message
+        Message::clone(&message)
     }
 
     fn received(fields: Value) -> Message {

@@ -36,7 +36,7 @@ mod trace;
 mod update;
 mod window;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 
@@ -91,7 +91,7 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
     /// `message.received` or `message.sent`: somebody spoke.
-    Message(Box<Message>),
+    Message(Arc<Message>),
     /// `session.opened`.
     SessionOpened(SessionOpened),
     /// `session.closed`.
@@ -227,7 +227,7 @@ pub fn decode(raw: &Raw<'_>) -> Result<Event, Rejection> {
         }
         name @ (Name::MessageReceived | Name::MessageSent | Name::SaveMessage) => {
             let message = message::read(name, &mut envelope, identity, raw)?;
-            (message.event_id, Kind::Message(Box::new(message)))
+            (message.event_id, Kind::Message(Arc::new(message)))
         }
         Name::SessionOpened => {
             let opened = session::read_opened(&mut envelope.data)?;
@@ -365,7 +365,7 @@ mod tests {
             attachments: vec![json!({"url": "https://media.example/1.jpg", "content_type": "image/jpeg"})],
             metadata: json!({"app": {"version": "4.2", "ids": [1, 2]}}).as_object().cloned().expect("an object"),
         };
-        let kind = Kind::Message(Box::new(message));
+        let kind = Kind::Message(Arc::new(message));
         assert_eq!(
             event,
             Event { id, thread, group_id: "group".into(), received_at: sent_at(), sequence: Sequence(7), kind }

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
     operation::query::builders::QueryFluentBuilder,
-    types::{AttributeValue, KeysAndAttributes, PutRequest, ReturnValue, WriteRequest},
+    types::{KeysAndAttributes, PutRequest, ReturnValue, WriteRequest},
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -24,7 +24,7 @@ use super::{
     },
     rows::{RANK, of_row, rank, to_row},
 };
-use crate::domain::{ConversationId, Head, Message, ThreadKey};
+use crate::domain::{ConversationId, Head, Message, Spot, ThreadKey};
 
 /// Messages asked for per page: about half of DynamoDB's 1 MB page at a typical size, and what the archive inserts at once.
 const PAGE_MESSAGES: i32 = 1000;
@@ -62,10 +62,10 @@ impl DynamoStore {
             .expression_attribute_values(":messages", text(item::messages_of(conversation)))
     }
 
-    async fn write_items(&self, items: &[Item]) -> Result<(), HotError> {
+    async fn write_items(&self, items: Vec<Item>) -> Result<(), HotError> {
         let mut requests = Vec::with_capacity(items.len());
         for item in items {
-            let put = PutRequest::builder().set_item(Some(item.clone())).build().map_err(|_| incomplete())?;
+            let put = PutRequest::builder().set_item(Some(item)).build().map_err(|_| incomplete())?;
             requests.push(WriteRequest::builder().put_request(put).build());
         }
         let mut pauses = Self::pauses();
@@ -137,28 +137,27 @@ impl HotStore for DynamoStore {
     async fn put_messages(&self, puts: Vec<Put>) -> Vec<Result<(), HotError>> {
         let mut results = vec![Ok(()); puts.len()];
         // one batch must not name a key twice: the same delivery may come round again while its first turn still runs
-        let mut items: HashMap<(String, String), (usize, Item)> = HashMap::with_capacity(puts.len());
-        for (place, put) in puts.iter().enumerate() {
+        let mut firsts: HashMap<(&ThreadKey, ConversationId, Spot), usize> = HashMap::with_capacity(puts.len());
+        let same: Vec<usize> = puts
+            .iter()
+            .enumerate()
+            .map(|(place, put)| *firsts.entry((&put.thread, put.conversation, put.message.spot())).or_insert(place))
+            .collect();
+        let mut items = Vec::with_capacity(puts.len());
+        for (place, put) in puts.iter().enumerate().filter(|(place, _)| same[*place] == *place) {
             match item::of_message(put, self.ttl) {
-                Ok(parts) => items.extend(parts.into_iter().map(|part| (key(&part), (place, part)))),
+                Ok(parts) => items.extend(parts.into_iter().map(|part| (place, part))),
                 Err(failure) => results[place] = Err(failure),
             }
         }
-        let items: Vec<(usize, Item)> = items.into_values().collect();
-        for batch in items.chunks(BATCH_WRITE_ITEMS) {
-            let batch_items: Vec<Item> = batch.iter().map(|(_, item)| item.clone()).collect();
-            if let Err(failure) = self.write_items(&batch_items).await {
-                for (place, put) in puts.iter().enumerate() {
-                    let touched = batch.iter().any(|(other, _)| {
-                        *other == place || (puts[*other].thread == put.thread && puts[*other].message == put.message)
-                    });
-                    if touched {
-                        results[place] = Err(failure.clone());
-                    }
-                }
+        while !items.is_empty() {
+            let batch = items.drain(..items.len().min(BATCH_WRITE_ITEMS));
+            let (places, batch): (Vec<usize>, Vec<Item>) = batch.unzip();
+            if let Err(failure) = self.write_items(batch).await {
+                places.into_iter().for_each(|place| results[place] = Err(failure.clone()));
             }
         }
-        results
+        same.iter().map(|first| results[*first].clone()).collect()
     }
 
     async fn page(
@@ -386,14 +385,6 @@ impl HotStore for DynamoStore {
     async fn control(&self, control: &Control, at: DateTime<Utc>) -> Result<bool, HotError> {
         self.write_control(control, at).await
     }
-}
-
-fn key(item: &Item) -> (String, String) {
-    let part = |name| match item.get(name) {
-        Some(AttributeValue::S(value)) => value.clone(),
-        _ => String::new(),
-    };
-    (part(PK), part(SK))
 }
 
 fn incomplete() -> HotError {

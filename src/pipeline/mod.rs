@@ -58,7 +58,7 @@ impl Work {
         raw(&self.delivery)
     }
 
-    fn message(&self) -> Option<(&Event, &Message)> {
+    fn message(&self) -> Option<(&Event, &Arc<Message>)> {
         match &self.event {
             Ok(event) => match &event.kind {
                 Kind::Message(message) => Some((event, message)),
@@ -181,6 +181,17 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
+    /// Decodes a delivery, and counts the tokens of its message.
+    pub fn read(&self, delivery: Delivery) -> Work {
+        let mut work = Work::from(delivery);
+        if let Ok(Event { kind: Kind::Message(message), .. }) = &mut work.event
+            && let Some(message) = Arc::get_mut(message)
+        {
+            self.answers.count(message);
+        }
+        work
+    }
+
     /// Settles the first of `works`, and with it as many of the following as share its turn. Returns how many.
     ///
     /// `works` are deliveries of one group, in order, at least one.
@@ -281,15 +292,14 @@ impl Pipeline {
                         debug!(conversation.id = %conversation, "conversation opened");
                     }
                     let Some(head) = head.map(|head| *head).or(seen.head) else { continue };
-                    let run = self.run(&head, &thread, works, &policy);
+                    let run = Self::run(&head, &thread, works, &policy);
                     self.append(&works[0], &thread, &head, conversation, &run).await?;
                     self.counters.projects.add(&event.thread.project, run.len());
                     return Ok(run.len());
                 }
                 Decision::Late(stretch) => {
                     if let Kind::Message(message) = &event.kind {
-                        let message = self.answers.counted(message);
-                        self.append_late(&works[0], &event.thread, seen.head.as_ref(), stretch, &message).await?;
+                        self.append_late(&works[0], &event.thread, seen.head.as_ref(), stretch, message).await?;
                     }
                     return Ok(1);
                 }
@@ -371,18 +381,17 @@ impl Pipeline {
     }
 
     /// The messages at the front of `works` that the open conversation of `head` takes as it is.
-    fn run(&self, head: &Head, thread: &ThreadKey, works: &[Work], policy: &Policy) -> Vec<Arc<Message>> {
-        let seen = Seen { head: Some(head.clone()), ..Seen::default() };
-        let mut run = Vec::new();
-        for (event, message) in works.iter().map_while(Work::message).take(LONGEST_RUN) {
-            let first = run.is_empty();
-            let plain = first
-                || (event.thread.key() == *thread
-                    && matches!(handler::decide(&seen, event, policy), Decision::Append { head: None, .. }));
-            if !plain {
-                break;
-            }
-            run.push(Arc::new(self.answers.counted(message)));
+    fn run(head: &Head, thread: &ThreadKey, works: &[Work], policy: &Policy) -> Vec<Arc<Message>> {
+        let mut run: Vec<Arc<Message>> =
+            works.iter().take(1).filter_map(Work::message).map(|(_, first)| first.clone()).collect();
+        if works.len() > 1 && !run.is_empty() {
+            let seen = Seen { head: Some(head.clone()), ..Seen::default() };
+            let is_plain = |event: &Event| {
+                event.thread.key() == *thread
+                    && matches!(handler::decide(&seen, event, policy), Decision::Append { head: None, .. })
+            };
+            let others = works[1..].iter().map_while(Work::message).take(LONGEST_RUN - 1);
+            run.extend(others.take_while(|(event, _)| is_plain(event)).map(|(_, message)| message.clone()));
         }
         run
     }
@@ -397,11 +406,12 @@ impl Pipeline {
         run: &[Arc<Message>],
     ) -> Result<(), Failure> {
         self.still_ours(work)?;
-        let puts = run
-            .iter()
-            .map(|message| self.hot.put(Put { thread: thread.clone(), conversation, message: message.clone() }));
-        for put in join_all(puts).await {
-            put?;
+        let put = |message: &Arc<Message>| {
+            self.hot.put(Put { thread: thread.clone(), conversation, message: message.clone() })
+        };
+        match run {
+            [alone] => put(alone).await?,
+            _ => join_all(run.iter().map(put)).await.into_iter().collect::<Result<(), _>>()?,
         }
         self.counters.messages.add(run.len());
         let now = self.hot.head(thread).await?;
@@ -443,8 +453,11 @@ impl Pipeline {
     /// # Errors
     /// A delete is not confirmed.
     pub async fn ack(&self, works: &[Work]) -> Result<(), Failure> {
-        let deletes = works.iter().map(|work| self.inbox.delete(work.delivery.receipt.clone()));
-        let deleted = join_all(deletes).await;
+        let delete = |work: &Work| self.inbox.delete(work.delivery.receipt.clone());
+        let deleted = match works {
+            [alone] => vec![delete(alone).await],
+            _ => join_all(works.iter().map(delete)).await,
+        };
         let now = self.clock.now();
         for (work, deleted) in works.iter().zip(&deleted) {
             if deleted.is_ok() {

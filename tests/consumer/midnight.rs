@@ -31,7 +31,7 @@ fn due_at_once(story: &mut Story) {
             let (body, none) = (message(&world, &thread, 1), Default::default());
             let raw = Raw { body: &body, attributes: &none, sent_at: at, sequence: Default::default(), group_id: "g" };
             match event::decode(&raw).expect("a message").kind {
-                Kind::Message(message) => *message,
+                Kind::Message(message) => Message::clone(&message),
                 other => panic!("not a message: {other:?}"),
             }
         };

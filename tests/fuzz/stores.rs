@@ -60,12 +60,13 @@ impl Stores {
     pub fn keep(&self, events: Vec<Event>) -> Result<usize, String> {
         let mut threads: BTreeMap<ThreadKey, (Thread, String, Vec<Message>)> = BTreeMap::new();
         for event in events {
-            let Kind::Message(mut message) = event.kind else { continue };
+            let Kind::Message(message) = event.kind else { continue };
+            let mut message = Message::clone(&message);
             self.kept.set(self.kept.get() + 1);
             message.event_id = EventId(Uuid::from_u128(u128::from(self.kept.get())));
             let key = event.thread.key();
             let (_, _, messages) = threads.entry(key).or_insert((event.thread, event.group_id, Vec::new()));
-            messages.push(*message);
+            messages.push(message);
         }
         let kept = threads.values().map(|(_, _, messages)| messages.len()).sum();
         self.house.wait(async {

@@ -13,7 +13,7 @@ use conversationd::{
     domain::{Conversation, ConversationId, EventId, Sequence},
     event::{self, Due},
     hot::Hot,
-    pipeline::{Pipeline, Work},
+    pipeline::Pipeline,
     queue::{Delivery, Inbox, Leases},
 };
 use tokio::runtime::Runtime;
@@ -135,7 +135,7 @@ impl House {
         self.runtime.block_on(async {
             let leases = &self.pipeline.leases;
             leases.take(delivery.receipt.clone(), leases.ask(Duration::ZERO));
-            let settled = self.pipeline.turn(&[Work::from(delivery.clone())]).await;
+            let settled = self.pipeline.turn(&[self.pipeline.read(delivery.clone())]).await;
             assert_eq!(settled.expect("no fault"), 1);
         });
     }

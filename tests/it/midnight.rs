@@ -56,7 +56,7 @@ fn open(thread: &Thread, midnight: DateTime<Utc>, zone: Tz) -> (Head, Message) {
     let decoded = event::decode(&raw).expect("a message");
     let Kind::Message(message) = decoded.kind else { panic!("not a message") };
     let policy = Policy { day_ends_in: Some(zone), ..Policy::DEFAULT };
-    (Head::opened_by(&decoded.thread, &event.group, None, &message, &policy), *message)
+    (Head::opened_by(&decoded.thread, &event.group, None, &message, &policy), Message::clone(&message))
 }
 
 /// Writes them into the hot store, as daemons of yesterday left them.

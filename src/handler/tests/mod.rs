@@ -68,7 +68,7 @@ fn event(received: i64, kind: Kind) -> Event {
 }
 
 fn says(occurred: i64, received: i64) -> Event {
-    event(received, Kind::Message(Box::new(message(occurred, received))))
+    event(received, Kind::Message(message(occurred, received).into()))
 }
 
 fn session_opened(received: i64) -> Event {
