@@ -136,15 +136,12 @@ impl HotStore for DynamoStore {
 
     async fn put_messages(&self, puts: Vec<Put>) -> Vec<Result<(), HotError>> {
         let mut results = vec![Ok(()); puts.len()];
-        // one batch must not name a key twice: the same delivery may come round again while its first turn still runs
-        let mut firsts: HashMap<(&ThreadKey, ConversationId, Spot), usize> = HashMap::with_capacity(puts.len());
-        let same: Vec<usize> = puts
-            .iter()
-            .enumerate()
-            .map(|(place, put)| *firsts.entry((&put.thread, put.conversation, put.message.spot())).or_insert(place))
-            .collect();
+        // one batch must not name a key twice: the same delivery may come round again while its first turn still runs; the
+        // last of them is written, as it would be by a batch of its own
+        let last: HashMap<(&ThreadKey, ConversationId, Spot), usize> = puts.iter().map(spot).zip(0..).collect();
+        let written: Vec<usize> = puts.iter().map(|put| last.get(&spot(put)).copied().unwrap_or_default()).collect();
         let mut items = Vec::with_capacity(puts.len());
-        for (place, put) in puts.iter().enumerate().filter(|(place, _)| same[*place] == *place) {
+        for (place, put) in puts.iter().enumerate().filter(|(place, _)| written[*place] == *place) {
             match item::of_message(put, self.ttl) {
                 Ok(parts) => items.extend(parts.into_iter().map(|part| (place, part))),
                 Err(failure) => results[place] = Err(failure),
@@ -157,7 +154,7 @@ impl HotStore for DynamoStore {
                 places.into_iter().for_each(|place| results[place] = Err(failure.clone()));
             }
         }
-        same.iter().map(|first| results[*first].clone()).collect()
+        written.iter().map(|last| results[*last].clone()).collect()
     }
 
     async fn page(
@@ -385,6 +382,11 @@ impl HotStore for DynamoStore {
     async fn control(&self, control: &Control, at: DateTime<Utc>) -> Result<bool, HotError> {
         self.write_control(control, at).await
     }
+}
+
+/// What of a message its key says.
+fn spot(put: &Put) -> (&ThreadKey, ConversationId, Spot) {
+    (&put.thread, put.conversation, put.message.spot())
 }
 
 fn incomplete() -> HotError {
