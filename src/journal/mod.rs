@@ -109,7 +109,7 @@ impl Journal {
         Some(Self { portal, projects, client, archive, queue, counters })
     }
 
-    /// One step: everything there is, [`FILES`] files at most. Returns how many were read; none while another replica reads.
+    /// One step: everything there is, 50 files at most. Returns how many were read; none while another replica reads.
     ///
     /// # Errors
     /// It ended early: what was read stays read.
