@@ -29,6 +29,8 @@ grant insert, update on outbox_sink, outbox_lane, outbox_notice, outbox_dispatch
 -- What was told, after its days: the archive itself has none.
 grant delete on outbox_lane, outbox_notice, outbox_dispatch, outbox_attempt to conversationd_daemon;
 
+-- With CONVERSATIOND_HOT_STORE=postgres it needs besides what migrations/README.md grants on the tables hot_….
+
 -- conversationd_reader: CONVERSATIOND_READ_REPLICA_URL, stats, export, verify, explain, hold list.
 
 -- Operators: hold, erase, archive purge, reconcile --repair, crm import, outbox.

@@ -69,8 +69,11 @@ async fn a_replica_is_seen_at_work_and_when_it_has_stopped() {
 #[tokio::test]
 async fn what_cannot_be_read_says_why_and_hides_nothing_else() {
     on_a_site(async |site| {
-        let settings =
-            [("DYNAMODB_MESSAGE_TABLE", "none-such"), ("DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/x")];
+        let settings = [
+            ("CONVERSATIOND_HOT_STORE", "dynamodb"),
+            ("DYNAMODB_MESSAGE_TABLE", "none-such"),
+            ("DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/x"),
+        ];
         let snapshot = top(&site, &settings).await;
         assert_eq!(snapshot.queue.known().map(|depth| depth.waiting), Some(0));
         assert!(
