@@ -42,7 +42,7 @@ impl Found {
     pub(super) fn history<'a>(&self, asking: &'a Asking<'a>) -> History<'a> {
         match self {
             Self::Head(head) => History::of_head(asking, head),
-            Self::Row(row) => History::archived(asking, thread_of(row).key(), self.id()),
+            Self::Row(row) => History::archived(asking, row.thread().key(), self.id()),
         }
     }
 }
@@ -86,7 +86,7 @@ impl Asking<'_> {
     async fn archived(&self, id: ConversationId) -> Result<Found, Unanswered> {
         let row = self.answers.archive.find(self.project(), id).await?.ok_or(Unanswered::NotFound)?;
         if row.closed_at.is_none()
-            && let Some(head) = self.head_of(&thread_of(&row), id).await?
+            && let Some(head) = self.head_of(&row.thread(), id).await?
         {
             return Ok(Found::Head(head.into()));
         }
@@ -115,13 +115,4 @@ pub(super) fn status_of(conversation: &Conversation) -> &'static str {
 
 pub(super) fn status_of_row(row: &ConversationRow) -> &'static str {
     if row.closed_at.is_some() { "closed" } else { "open" }
-}
-
-fn thread_of(row: &ConversationRow) -> Thread {
-    Thread {
-        project: row.project.clone(),
-        contact: row.contact.clone(),
-        channel: row.channel.clone(),
-        conversation: row.external_id.clone(),
-    }
 }

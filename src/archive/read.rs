@@ -8,7 +8,7 @@ use sqlx::{FromRow, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 use super::{ArchiveError, PostgresArchive, columns, postgres::MIGRATIONS, session::within};
-use crate::domain::{ConversationId, EventId, Message, Sequence};
+use crate::domain::{ConversationId, EventId, Message, Sequence, Thread};
 
 pub(super) const CONVERSATION: &str = "
     select id, project, contact, channel, external_id, agent_id, contact_name, opened_at, closed_at, close_reason,
@@ -149,6 +149,18 @@ pub struct ConversationRow {
     pub created_at: DateTime<Utc>,
     /// When the row last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+impl ConversationRow {
+    /// The thread that it is a stretch of.
+    pub fn thread(&self) -> Thread {
+        Thread {
+            project: self.project.clone(),
+            contact: self.contact.clone(),
+            channel: self.channel.clone(),
+            conversation: self.external_id.clone(),
+        }
+    }
 }
 
 /// A message as archived.

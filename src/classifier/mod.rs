@@ -16,7 +16,7 @@ use tracing::debug;
 use crate::{
     archive::{ArchiveReader, ConversationRow},
     config::{ClassifierTarget, Protocol, Secret},
-    domain::{Classification, ConversationId, Notice, Thread},
+    domain::{Classification, ConversationId, Notice},
     event,
     hot::HotStore,
     http::{Http, Outgoing},
@@ -102,7 +102,7 @@ impl Classifier {
 
     /// Sends what was heard into the thread's group; the same again within five minutes is one.
     async fn send(&self, row: &ConversationRow, heard: answer::Heard) -> Ends<()> {
-        let thread = thread_of(row);
+        let thread = row.thread();
         let answer::Heard { resolution, topic, subtopic } = heard;
         let classification = Classification { conversation: ConversationId(row.id), resolution, topic, subtopic };
         let head = self.stores.hot.heads(vec![thread.key()]).await.pop();
@@ -141,15 +141,6 @@ impl Sink for Classifier {
 fn is_open_question(row: &ConversationRow) -> bool {
     let unclassified = row.resolution.is_none_or(|resolution| resolution == i16::from(Classification::UNCLASSIFIED));
     row.closed_at.is_some() && unclassified && !row.has_chats_room
-}
-
-fn thread_of(row: &ConversationRow) -> Thread {
-    Thread {
-        project: row.project.clone(),
-        contact: row.contact.clone(),
-        channel: row.channel.clone(),
-        conversation: row.external_id.clone(),
-    }
 }
 
 /// There is nothing to ask.

@@ -50,7 +50,7 @@ async fn in_hot_store(
     row: Option<&ConversationRow>,
     whereabouts: &Whereabouts,
 ) -> anyhow::Result<Option<Head>> {
-    let named = whereabouts.thread().or_else(|| row.map(thread_of));
+    let named = whereabouts.thread().or_else(|| row.map(ConversationRow::thread));
     let thread = match named {
         Some(thread) => Some(thread.key()),
         None => {
@@ -60,16 +60,6 @@ async fn in_hot_store(
     };
     let Some(thread) = thread else { return Ok(None) };
     Ok(open::head(hot, thread).await?.filter(|head| head.conversation.record().id == id))
-}
-
-/// The thread of an archived conversation.
-pub(in crate::operate) fn thread_of(row: &ConversationRow) -> Thread {
-    Thread {
-        project: row.project.clone(),
-        contact: row.contact.clone(),
-        channel: row.channel.clone(),
-        conversation: row.external_id.clone(),
-    }
 }
 
 impl Whereabouts {

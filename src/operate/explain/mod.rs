@@ -15,7 +15,7 @@ use anyhow::{Context, bail};
 use uuid::Uuid;
 
 use super::{
-    conversations::{Stores, find::thread_of, open},
+    conversations::{Stores, open},
     mask::Mask,
     moment::now,
 };
@@ -78,7 +78,7 @@ pub async fn run(arguments: &Arguments, get: &dyn Fn(&str) -> Option<String>) ->
 async fn one(arguments: &Arguments, stores: &Stores, id: Uuid, timeline: &mut Timeline) -> anyhow::Result<()> {
     let row = stores.archive.conversation(ConversationId(id)).await.context("the archive cannot be read")?;
     // an erased row has forgotten its thread
-    let named = row.as_ref().filter(|row| row.erased_at.is_none()).map(thread_of);
+    let named = row.as_ref().filter(|row| row.erased_at.is_none()).map(ConversationRow::thread);
     let key = match &named {
         Some(thread) => Some(thread.key()),
         None => {
@@ -111,7 +111,7 @@ async fn person(arguments: &Arguments, stores: &Stores, project: &str, timeline:
         ..Filter::default()
     };
     let rows = stores.archive.list(&filter).await.context("the archive cannot be read")?;
-    let mut threads: Vec<Thread> = rows.iter().map(thread_of).collect();
+    let mut threads: Vec<Thread> = rows.iter().map(ConversationRow::thread).collect();
     let mut due = open::due(&*stores.hot, open::any_time()).await?;
     due.retain(|entry| open::may_be(entry, Some(project), Some(contact)));
     let open = open::heads(&*stores.hot, &due, usize::MAX, |head| {
@@ -126,7 +126,7 @@ async fn person(arguments: &Arguments, stores: &Stores, project: &str, timeline:
         heads.push((thread, head));
     }
     for row in &rows {
-        let thread = thread_of(row);
+        let thread = row.thread();
         let key = thread.key();
         let mut all = heads.iter().filter_map(|(_, head)| head.as_ref());
         let head = all.find(|head| head.thread.key() == key && head.conversation.record().id.0 == row.id);
