@@ -88,6 +88,7 @@ const MAY_IMPORT: [(&str, &[&str]); 32] = [
             "outbox",
             "queue",
             "sink",
+            "spool",
             "telemetry",
         ],
     ),

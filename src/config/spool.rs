@@ -7,6 +7,6 @@ use crate::spool::{Limits, Rules};
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<Rules> {
     let (lease, bytes) =
         (reader.seconds(SPOOL_LEASE, 60, 86_400), reader.number(SPOOL_BYTES, 1 << 20, i64::MAX as u64));
-    let after = reader.optional_seconds(SPOOL_AFTER, 10, 86_400)?;
+    let after = reader.optional_seconds(SPOOL_AFTER, 1, 86_400)?;
     Some(Rules { limits: Limits { after, lease }, bytes, wait: reader.seconds(WAIT, 0, 20) })
 }
