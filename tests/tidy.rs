@@ -1,6 +1,9 @@
 //! House rules as a failing test: which room may know which, how long a file may be, and that every file says what it is.
 #![allow(clippy::expect_used, clippy::unwrap_used)] // a test may panic
 
+#[path = "tidy/circles.rs"]
+mod circles;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -182,6 +185,23 @@ fn rooms_know_only_the_rooms_they_may() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn a_rooms_modules_know_one_another_one_way() {
+    let module = |file: &PathBuf| {
+        let inside = file.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).expect("in src");
+        let names = inside.with_extension("");
+        let names = names.iter().map(|name| name.to_string_lossy().into_owned());
+        names.filter(|name| name != "mod").collect::<circles::Module>()
+    };
+    let code = |file: &PathBuf| {
+        let text = fs::read_to_string(file).expect("readable");
+        text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned()
+    };
+    let all: BTreeMap<_, _> = files("src").iter().map(|file| (module(file), code(file))).collect();
+    let found = circles::circles(&all);
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 #[test]

@@ -30,6 +30,7 @@ pub mod top;
 pub mod verify;
 
 mod bar;
+mod letters;
 mod mask;
 mod moment;
 mod output;
