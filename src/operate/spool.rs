@@ -70,7 +70,7 @@ fn has_stopped(fleet: &Fleet, replica: &Replica) -> bool {
 
 fn for_machines(fleet: &Fleet) -> Shown<'_> {
     let replica = |replica| {
-        let Replica { host, replica: name, seen_at, away_since, .. } = replica;
+        let Replica { host, replica: name, seen_at, away_since, .. }: &Replica = replica;
         let stopped = has_stopped(fleet, replica);
         ShownReplica { host, replica: *name, seen_at: *seen_at, dynamodb_away_since: *away_since, stopped }
     };
@@ -159,7 +159,11 @@ mod tests {
         let lines = for_people(&fleet(Stage::Entering), DateTime::UNIX_EPOCH + TimeDelta::seconds(60));
         assert!(lines[0].starts_with("entering since 1970-01-01 00:00:00 UTC: DynamoDB is away"), "{}", lines[0]);
         assert_eq!(lines[1], "2 deliveries held, the oldest sent 1970-01-01 00:00:00 UTC; 3 MiB with indexes");
-        assert!(lines[3].starts_with("pod-1") && lines[3].ends_with("yes") && lines[3].contains("10 s ago"), "{}", lines[3]);
+        assert!(
+            lines[3].starts_with("pod-1") && lines[3].ends_with("yes") && lines[3].contains("10 s ago"),
+            "{}",
+            lines[3]
+        );
         assert!(lines[4].ends_with("-"), "what it said of another epoch counts for nothing: {}", lines[4]);
         assert!(lines[5].starts_with("1 replica waited for"), "{}", lines[5]);
         let nobody = Fleet { replicas: Vec::new(), ..fleet(Stage::Direct) };

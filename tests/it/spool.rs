@@ -22,7 +22,8 @@ async fn waiting(stack: &Stack) -> (i64, String) {
 #[tokio::test]
 async fn a_long_outage_of_dynamodb_is_spooled_by_all_and_what_was_spooled_is_handled_in_order_once() {
     let proxy = Proxy::to_aws("DYNAMODB").await;
-    let settings = [("AWS_ENDPOINT_URL_DYNAMODB", proxy.url.as_str()), ("CONVERSATIOND_SPOOL_AFTER_SECONDS", "1"), DYNAMODB];
+    let settings =
+        [("AWS_ENDPOINT_URL_DYNAMODB", proxy.url.as_str()), ("CONVERSATIOND_SPOOL_AFTER_SECONDS", "1"), DYNAMODB];
     let stack = Stack::with("spool", &settings).await;
     let daemons = [stack.daemon().await, stack.daemon().await];
     let (one, two) = (Thread::of("tel:1"), Thread::of("tel:2"));
@@ -142,8 +143,11 @@ async fn the_spool_is_a_fifo_queue_whose_groups_have_one_receiver_at_a_time() {
     assert_eq!(spool.delete(&late).await, Ok(vec![lost.clone(), Ok(()), lost.clone()]), "another has the group now");
     assert_eq!(spool.hide(&[(receipts[3].clone(), VISIBILITY)]).await, Ok(vec![lost]));
 
-    let paused: Vec<(Receipt, Duration)> =
-        again.iter().zip([VISIBILITY, Duration::ZERO, Duration::ZERO]).map(|(it, time)| (it.receipt.clone(), time)).collect();
+    let paused: Vec<(Receipt, Duration)> = again
+        .iter()
+        .zip([VISIBILITY, Duration::ZERO, Duration::ZERO])
+        .map(|(it, time)| (it.receipt.clone(), time))
+        .collect();
     spool.hide(&paused).await.expect("hidden");
     assert_eq!(spool.receive(VISIBILITY).await, Ok(vec![]), "the head is hidden, and holds its group");
     stack.done().await;

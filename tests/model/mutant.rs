@@ -67,6 +67,8 @@ pub enum Mutant {
     RepliesAgain,
     /// The fleet spools without waiting for those who still take from the queue.
     SpoolAlone,
+    /// A replica that cannot be heard goes on for hours.
+    SpoolLease,
     /// Deliveries are spooled whatever the fleet has gone on to.
     SpoolLate,
     /// A group goes by two names: its deliveries are handled side by side.
@@ -78,7 +80,7 @@ pub enum Mutant {
 }
 
 /// Every broken rule that what stands in the stores at the end can tell of; the last ones are for the consumer's laws.
-pub const MUTANTS: [Mutant; 22] = [
+pub const MUTANTS: [Mutant; 23] = [
     Mutant::RatingForgotten,
     Mutant::RandomKeys,
     Mutant::EventIdNotUnique,
@@ -100,6 +102,7 @@ pub const MUTANTS: [Mutant; 22] = [
     Mutant::AnyProject,
     Mutant::RepliesAgain,
     Mutant::SpoolAlone,
+    Mutant::SpoolLease,
     Mutant::SpoolLate,
 ];
 

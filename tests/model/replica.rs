@@ -18,7 +18,7 @@ use conversationd::{
     hot::{Hot, HotStore},
     pipeline::Pipeline,
     queue::{Inbox, Leases, Queue},
-    spool::{Keeper, Rules, SpoolStore, SpooledQueue},
+    spool::{Keeper, Limits as SpoolLimits, Rules, SpoolStore, SpooledQueue},
     timer::Timer,
 };
 use tokio::task::JoinHandle;
@@ -99,7 +99,8 @@ impl Replica {
             let state = world.state();
             (state.mutant, state.sqs.visibility)
         };
-        let lease = if mutant == Mutant::LongLeases { Duration::from_secs(36_000) } else { visibility };
+        let hours = Duration::from_secs(36_000);
+        let lease = if mutant == Mutant::LongLeases { hours } else { visibility };
         let store: Arc<dyn HotStore> = match mutant {
             Mutant::Shipped => Arc::new(ModelHot(link.clone())),
             _ => Arc::new(super::mutant::Broken { hot: ModelHot(link.clone()), last: Default::default() }),
@@ -112,7 +113,9 @@ impl Replica {
         let spooled = world.state().spool.on.then(|| {
             let spool: Arc<dyn SpoolStore> = Arc::new(ModelSpool(link.clone()));
             let edge = Arc::new(SpooledQueue::new(queue.clone(), spool.clone(), leases.clone()));
-            let rules = Rules { limits: spool::LIMITS, bytes: u64::MAX, wait: limits.wait };
+            let lease = if mutant == Mutant::SpoolLease { hours } else { spool::LIMITS.lease };
+            let spool_limits = SpoolLimits { lease, ..spool::LIMITS };
+            let rules = Rules { limits: spool_limits, bytes: u64::MAX, wait: limits.wait };
             let whose = (instance, format!("replica {who}"));
             let (store, counters) = (store.clone(), counters.clone());
             (edge.clone(), Keeper::new((edge, spool), store, leases.clone(), counters, rules, whose))

@@ -148,7 +148,8 @@ fn unavailable(_: Unanswered) -> QueueError {
 #[async_trait]
 impl SpoolStore for ModelSpool {
     async fn hear(&self, word: &Word, limits: &Limits) -> Result<Standing, QueueError> {
-        let (word, limits) = (word.clone(), *limits);
+        // whatever a replica believes of its own lease
+        let (word, limits) = (word.clone(), Limits { lease: LIMITS.lease, ..*limits });
         let heard = self.0.io("spool_hear", true, move |state: &mut State, now| {
             let before = state.spool.stage();
             let standing = state.spool.hear(&word, &limits, state.mutant == Mutant::SpoolAlone, now);
@@ -222,9 +223,9 @@ pub async fn outages(world: Arc<World>, mut rng: Rng, replicas: u32) {
         let whose: Vec<u32> = (0..replicas).filter(|who| one.is_none_or(|one| one == *who)).collect();
         world.state().cut.extend(whose.iter().map(|who| (*who, road)));
         // within a long one of the hot store, one replica may not hear of what the others do
-        let deaf = (road == Road::Hot && rng.chance(400)).then(|| rng.below(u64::from(replicas)) as u32);
-        let time = Duration::from_millis(20_000 + rng.below(220_000));
-        let before = time.mul_f64(rng.below(1_000) as f64 / 1_000.0);
+        let deaf = (road == Road::Hot && rng.chance(700)).then(|| rng.below(u64::from(replicas)) as u32);
+        let time = Duration::from_millis(20_000 + rng.below(380_000));
+        let before = time.mul_f64(rng.below(500) as f64 / 1_000.0);
         sleep(before).await;
         if let Some(deaf) = deaf {
             // it reaches the hot store again, or never lost it
