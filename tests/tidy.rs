@@ -14,7 +14,7 @@ use std::{
 const LINES: usize = 500;
 
 /// What each room may import; a room that is not here does not exist.
-const MAY_IMPORT: [(&str, &[&str]); 31] = [
+const MAY_IMPORT: [(&str, &[&str]); 32] = [
     ("domain", &[]),
     ("clock", &[]),
     ("breaker", &[]),
@@ -44,7 +44,8 @@ const MAY_IMPORT: [(&str, &[&str]); 31] = [
     ("requests", &["pipeline", "queue"]),
     ("timer", &["clock", "counters", "domain", "event", "hot", "queue"]),
     ("fleet", &["clock", "counters", "domain", "hot"]),
-    ("config", &["consumer", "context", "domain", "event", "queue"]),
+    ("spool", &["alert", "counters", "domain", "hot", "queue"]),
+    ("config", &["consumer", "context", "domain", "event", "queue", "spool"]),
     ("telemetry", &["clock", "config", "counters", "http"]),
     (
         "app",
@@ -68,6 +69,7 @@ const MAY_IMPORT: [(&str, &[&str]); 31] = [
             "relay",
             "requests",
             "sink",
+            "spool",
             "telemetry",
             "timer",
         ],
@@ -89,6 +91,7 @@ const MAY_IMPORT: [(&str, &[&str]); 31] = [
             "outbox",
             "queue",
             "sink",
+            "spool",
             "telemetry",
         ],
     ),

@@ -102,7 +102,7 @@ impl Observers {
 }
 
 /// What this machine, or pod, is called.
-fn host() -> String {
+pub(super) fn host() -> String {
     let told = crate::config::environment("HOSTNAME").filter(|name| !name.trim().is_empty());
     let name = told.or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok()).unwrap_or_default();
     name.trim().chars().take(63).collect()

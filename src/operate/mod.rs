@@ -24,6 +24,7 @@ pub mod publish;
 pub mod reconcile;
 pub mod schema;
 pub mod settings;
+pub mod spool;
 pub mod stats;
 pub mod top;
 pub mod verify;
