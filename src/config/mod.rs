@@ -36,6 +36,7 @@ pub use sinks::{
     AlertRules, ClassifierTarget, DatalakeNames, EgressConfig, JournalConfig, PortalConfig, Protocol, QueueShape,
     RateConfig, SecretRef, SinkConfig, SinksConfig, Target,
 };
+pub use spool::rules_of_spool;
 
 /// How the log looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

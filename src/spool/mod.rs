@@ -22,6 +22,6 @@ mod store;
 
 pub use keeper::{Keeper, Rules};
 pub use plan::{Facts, Limits, Seen, Stage, next};
-pub use postgres::PostgresSpool;
+pub use postgres::{CONNECTIONS, NEEDED, PostgresSpool};
 pub use queue::SpooledQueue;
 pub use store::{Fleet, Replica, SpoolStore, Standing, Word};

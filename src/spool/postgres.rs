@@ -31,7 +31,15 @@ const STATEMENT: Duration = Duration::from_secs(5);
 const ACQUIRE: Duration = Duration::from_secs(3);
 
 /// Connections: those who move, who receives, who settles, and who keeps in step.
-const CONNECTIONS: u32 = 8;
+pub const CONNECTIONS: u32 = 8;
+
+/// What the daemon's role needs of each table; who locks a row needs UPDATE.
+pub const NEEDED: &[(&str, &[&str])] = &[
+    ("spool_stage", &["SELECT", "UPDATE"]),
+    ("spool_replica", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    ("spool_group", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    ("spool", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+];
 
 /// A replica that has been silent for so long is forgotten.
 const FORGOTTEN: &str = "1 day";

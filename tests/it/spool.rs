@@ -98,6 +98,10 @@ fn receipts(received: &[Delivery]) -> Vec<Receipt> {
     received.iter().map(|delivery| delivery.receipt.clone()).collect()
 }
 
+async fn nothing(spool: &PostgresSpool) -> bool {
+    spool.receive(VISIBILITY).await.expect("an answer").is_empty()
+}
+
 /// Two replicas, both stopped: what the fleet then does.
 async fn spooling(spool: &PostgresSpool) -> u64 {
     let hear = async |word: Word| spool.hear(&word, &LIMITS).await.expect("heard");
@@ -125,7 +129,7 @@ async fn the_spool_is_a_fifo_queue_whose_groups_have_one_receiver_at_a_time() {
     let as_held = |delivery: &Delivery| (delivery.body.clone(), delivery.attributes.clone(), delivery.sequence);
     assert_eq!(first.iter().map(as_held).collect::<Vec<_>>(), held.iter().map(as_held).collect::<Vec<_>>());
     assert!(first.iter().all(|delivery| delivery.receive_count == 1 && delivery.sent_at.timestamp() > 0));
-    assert_eq!(spool.receive(VISIBILITY).await, Ok(vec![]), "somebody has both groups");
+    assert!(nothing(&spool).await, "somebody has both groups");
     assert_eq!(spool.hold(epoch, &[delivery("a", 5), delivery("c", 6)]).await, Ok(true));
     let others = spool.receive(VISIBILITY).await.expect("received");
     assert_eq!(places(&others), ["c 6"], "a group is had as a whole");
@@ -149,7 +153,7 @@ async fn the_spool_is_a_fifo_queue_whose_groups_have_one_receiver_at_a_time() {
         .map(|(it, time)| (it.receipt.clone(), time))
         .collect();
     spool.hide(&paused).await.expect("hidden");
-    assert_eq!(spool.receive(VISIBILITY).await, Ok(vec![]), "the head is hidden, and holds its group");
+    assert!(nothing(&spool).await, "the head is hidden, and holds its group");
     stack.done().await;
 }
 

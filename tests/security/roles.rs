@@ -1,9 +1,14 @@
 //! infra/archive/roles.sql: everything the daemon does, it does as a role that can delete no conversation, message or rating.
 
+use std::time::Duration;
+
 use conversationd::{
     archive::{NEEDED, Options, PostgresArchive},
+    domain::Sequence,
     hot,
     outbox::Outbox,
+    queue::{Delivery, Receipt},
+    spool::{self, Limits, PostgresSpool, SpoolStore, Stage, Word},
 };
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -19,9 +24,9 @@ use crate::{
 
 const ROLES: &str = include_str!("../../infra/archive/roles.sql");
 
-const ALL: [&str; 4] = ["daemon", "hot", "reader", "operator"];
+const ALL: [&str; 5] = ["daemon", "hot", "spool", "reader", "operator"];
 
-/// Logins of this story alone, each with the role of its name; they go with it. Whoever is hot is the daemon besides.
+/// Logins of this story alone, each with the role of its name; they go with it. Whoever is hot, or spools, is the daemon besides.
 struct Logins {
     prefix: String,
     schema: String,
@@ -37,7 +42,9 @@ impl Logins {
         for role in ALL.map(|role| logins.role(role)) {
             script(site, &format!("create role {role}_login login; grant {role} to {role}_login")).await;
         }
-        script(site, &format!("grant {} to {}_login", logins.role("daemon"), logins.role("hot"))).await;
+        for role in ["hot", "spool"] {
+            script(site, &format!("grant {} to {}_login", logins.role("daemon"), logins.role(role))).await;
+        }
         logins
     }
 
@@ -206,6 +213,57 @@ async fn without_dynamodb_it_does_the_same_as_a_role_that_changes_no_message_and
         ] {
             assert_eq!(logins.refused(role, sql).await.as_deref(), code, "{role}: {sql}");
         }
+        logins.go(&site).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_spooled_is_deleted_by_a_role_that_deletes_nothing_else() {
+    on_a_site(async |site| {
+        let logins = Logins::new(&site).await;
+        let spool = PostgresSpool::new(&logins.url("spool"), Some(&logins.schema)).expect("a URL");
+        let limits = Limits { after: Duration::ZERO, lease: Duration::from_secs(60) };
+        let word = |stopped| Word {
+            replica: Uuid::nil(),
+            host: "pod".into(),
+            away_for: Some(Duration::from_secs(1)),
+            stopped,
+        };
+        let epoch = spool.hear(&word(None), &limits).await.expect("entering").epoch;
+        assert_eq!(spool.hear(&word(Some(epoch)), &limits).await.expect("heard").stage, Stage::Spooling);
+        let delivery = Delivery {
+            message_id: "m".into(),
+            receipt: Receipt("r".into()),
+            group_id: "g".into(),
+            sequence: Sequence(1),
+            sent_at: chrono::DateTime::UNIX_EPOCH,
+            receive_count: 1,
+            body: "{}".into(),
+            attributes: [].into(),
+        };
+        assert_eq!(spool.hold(epoch, &[delivery]).await, Ok(true));
+        let received = spool.receive(Duration::from_secs(30)).await.expect("received");
+        assert_eq!(spool.hide(&[(received[0].receipt.clone(), Duration::ZERO)]).await, Ok(vec![Ok(())]));
+        let received = spool.receive(Duration::from_secs(30)).await.expect("received");
+        assert_eq!(spool.delete(&[received[0].receipt.clone()]).await, Ok(vec![Ok(())]));
+        assert!(spool.receive(Duration::ZERO).await.expect("nothing").is_empty());
+        spool.forget(Uuid::nil()).await.expect("forgotten");
+        spool.fleet().await.expect("the fleet");
+
+        assert_eq!(logins.writes(&site, "spool").await, written(spool::NEEDED), "infra/archive/roles.sql, and NEEDED");
+        assert_eq!(logins.lacking("spool", spool::NEEDED).await, [""; 0]);
+        assert!(!logins.lacking("daemon", spool::NEEDED).await.is_empty());
+        for (role, sql, code) in [
+            ("spool", "delete from message", DENIED),
+            ("spool", "delete from spool_stage", DENIED),
+            ("spool", "truncate spool", DENIED),
+            ("daemon", "delete from spool", DENIED),
+            ("reader", "select count(*) from spool", None),
+        ] {
+            assert_eq!(logins.refused(role, sql).await.as_deref(), code, "{role}: {sql}");
+        }
+        drop(spool);
         logins.go(&site).await;
     })
     .await;

@@ -7,9 +7,10 @@ use super::{Finding, Role, clock};
 use crate::{
     app,
     archive::{ArchiveError, Lacking, NEEDED, PostgresArchive, Standing},
-    config::{DatabaseConfig, HotConfig},
+    config::{DatabaseConfig, HotConfig, rules_of_spool},
     hot,
     operate::moment::now,
+    spool,
 };
 
 const REACHABLE: &str = "archive";
@@ -39,6 +40,7 @@ pub(super) async fn check(get: &dyn Fn(&str) -> Option<String>, role: Role) -> V
         Ok(HotConfig::Postgres { connections, .. }) => Some(connections),
         _ => None,
     };
+    let spools = matches!(rules_of_spool(get), Ok(Some(_)));
     let why = if hot.is_some() { NOTHING_TAKEN } else { NOTHING_ARCHIVED };
     let archive = match app::archive(&database) {
         Ok(archive) => archive,
@@ -54,7 +56,9 @@ pub(super) async fn check(get: &dyn Fn(&str) -> Option<String>, role: Role) -> V
     let asked_at = now();
     let standing = archive.standing().await;
     let answered_at = now();
-    let needed = if hot.is_some() { [NEEDED, hot::NEEDED].concat() } else { NEEDED.to_vec() };
+    let of_hot = if hot.is_some() { hot::NEEDED } else { &[] };
+    let of_spool = if spools { spool::NEEDED } else { &[] };
+    let needed = [NEEDED, of_hot, of_spool].concat();
     let lacking = archive.lacking(&needed).await;
     archive.close().await;
     let standing = match standing {
@@ -68,7 +72,7 @@ pub(super) async fn check(get: &dyn Fn(&str) -> Option<String>, role: Role) -> V
         server(&standing),
         schema(&standing, why),
         durability(&standing),
-        connections(&database, hot, &standing),
+        connections(&database, hot, spools, &standing),
         clock::judged(CLOCK, "the database's", (standing.now, standing.now), asked_at, answered_at),
     ];
     if role == Role::Daemon && standing.version.is_some() {
@@ -143,8 +147,10 @@ fn privileges(lacking: Result<Vec<Lacking>, ArchiveError>, needed: &[(&str, &[&s
     Finding::fault(PRIVILEGES, found, "what needs it fails each time, and its thread waits", advice)
 }
 
-fn connections(database: &DatabaseConfig, hot: Option<u32>, standing: &Standing) -> Finding {
-    let wanted = database.connections.saturating_add(database.read_connections).saturating_add(hot.unwrap_or_default());
+fn connections(database: &DatabaseConfig, hot: Option<u32>, spools: bool, standing: &Standing) -> Finding {
+    let of_spool = if spools { spool::CONNECTIONS } else { 0 };
+    let more = hot.unwrap_or_default().saturating_add(of_spool);
+    let wanted = database.connections.saturating_add(database.read_connections).saturating_add(more);
     let most = standing.connections.unsigned_abs();
     if wanted <= most {
         return Finding::ok(CONNECTIONS, format!("{wanted} of {most} for one replica, and 8 more with sinks"));
