@@ -321,13 +321,14 @@ mod tests {
     const SOMETHING: &str = "6f0c63a4-5d53-5c5e-9d0a-0d5b6a1e7c11";
 
     /// Documents whose blocks of shell are read.
-    const DOCUMENTS: [&str; 11] = [
+    const DOCUMENTS: [&str; 12] = [
         "README.md",
         "infra/README.md",
         "docs/archive.md",
         "docs/capacity.md",
         "docs/context.md",
         "docs/contract.md",
+        "docs/install.md",
         "docs/metrics.md",
         "docs/migrating.md",
         "docs/outbound.md",

@@ -142,7 +142,7 @@ impl App {
             keeper,
             relay,
             journals,
-            timer: Timer::new(store.clone(), inbox, clock.clone(), counters.clone()),
+            timer: Timer::new(store.clone(), inbox, clock.clone(), counters.clone(), instance),
             archive,
             swept,
             observers: Observers::of(config, instance, counters.clone(), breaker, store.clone(), clock),

@@ -11,12 +11,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use uuid::Uuid;
 
+use super::version;
 use crate::{
     breaker::Breaker,
     clock::Clock,
     config::Config,
     counters::Counters,
-    fleet::Announcer,
+    fleet::{Announcer, Speaker},
     hot::HotStore,
     telemetry::{Health, HealthFile, Page, Push},
 };
@@ -51,8 +52,8 @@ impl Observers {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let announcer = |every| {
-            let name = (instance.to_string(), host());
-            Arc::new(Announcer::new(hot, counters.clone(), clock.clone(), name, every))
+            let speaker = Speaker { name: instance.to_string(), host: host(), version: version() };
+            Arc::new(Announcer::new(hot, counters.clone(), clock.clone(), speaker, every))
         };
         let announcer = config.beat.map(announcer);
         let push = config.metrics.push.as_ref();

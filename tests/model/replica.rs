@@ -134,7 +134,7 @@ impl Replica {
             portals: Arc::default(),
         });
         let consumer = Consumer::new(pipeline, limits, instance).parking(world.state().hot.parks.clone());
-        let timer = Timer::new(store, inbox, clock, counters);
+        let timer = Timer::new(store, inbox, clock, counters, instance);
         let stop = Stop::default();
         let (stop_consumer, stop_timer, ended) = (stop.clone(), stop.drain.clone(), CancellationToken::new());
         let consumer_ended = ended.clone();
