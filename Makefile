@@ -39,11 +39,11 @@ simulate: ## the whole daemon on model edges: SEEDS=n seeds from FIRST=n on, or 
 		| grep -vE '^(running |test |\.?$$)'
 
 # Minutes to hours, not a part of `test`. `make chaos ARGS=--help` says more; REPORT=RELIABILITY.md writes the one of the project.
-chaos: up ## faults on real daemons under load: KILLS=n STOPS=n TRIALS=n MINUTES=n SEED=x FAULTS=kill,stop OLD=program SIMULATE=seeds
+chaos: up ## faults on real daemons under load: KILLS=n STOPS=n TRIALS=n MINUTES=n SEED=x FAULTS=kill,stop OLD=program SIMULATE=seeds TESTS=all
 	@$(with_env) cargo test --quiet --locked --test chaos -- run $(if $(FAULTS),--faults $(FAULTS)) $(if $(KILLS),--kills $(KILLS)) \
 		$(if $(STOPS),--stops $(STOPS)) $(if $(TRIALS),--trials $(TRIALS)) $(if $(MINUTES),--minutes $(MINUTES)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(DAEMONS),--daemons $(DAEMONS)) $(if $(TIMES),--times $(TIMES)) $(if $(AT_ONCE),--at-once $(AT_ONCE)) $(if $(OLD),--old $(OLD)) \
-		$(if $(OLD_IS),--old-is '$(OLD_IS)') $(if $(SIMULATE),--simulate $(SIMULATE)) $(if $(REPORT),--report $(REPORT)) $(ARGS)
+		$(if $(OLD_IS),--old-is '$(OLD_IS)') $(if $(SIMULATE),--simulate $(SIMULATE)) $(if $(TESTS),--tests $(TESTS)) $(if $(REPORT),--report $(REPORT)) $(ARGS)
 
 soak: up ## the same load without faults, at half of what the daemons take: MINUTES=n (60); writes docs/soak.md
 	@$(with_env) cargo test --quiet --locked --test chaos -- soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
