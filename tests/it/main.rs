@@ -34,6 +34,7 @@ mod refused;
 mod requests;
 mod session;
 mod settings;
+mod spool;
 mod stack;
 mod statistics;
 mod summaries;

@@ -425,7 +425,9 @@ impl Queue for ModelQueue {
     }
 
     async fn dead_letter(&self, delivery: &Delivery, reason: &DeadLetterReason) -> Result<(), QueueError> {
-        let (group, body) = (group_of(&delivery.receipt), delivery.body.clone());
+        let spooled = delivery.receipt.0.starts_with("spool:");
+        let group = if spooled { delivery.group_id.clone() } else { group_of(&delivery.receipt) };
+        let body = delivery.body.clone();
         let (message_id, reason) = (delivery.message_id.clone(), Some(reason.clone()));
         let dead = Dead { message_id, group: group.clone(), body, reason };
         self.counts("dead_letter");
@@ -451,6 +453,7 @@ impl ModelQueue {
 fn delete(state: &mut State, receipt: &Receipt, now: Duration) -> Result<(), QueueError> {
     if let Some((group, id)) = state.sqs.good(receipt, now) {
         witness::deletes(state, &group, id, now);
+        state.spool.settled_directly(&group, &id.to_string(), FIRST_SEQUENCE + u128::from(id));
     }
     state.sqs.delete(receipt, now)
 }
