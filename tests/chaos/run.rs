@@ -166,7 +166,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         complete: false,
     });
     let mut rng = Rng(seed);
-    let (mut round, mut waiting, mut well) = (0, arguments.rounds()?, true);
+    let (mut round, mut waiting, mut well, mut broken) = (0, arguments.rounds()?, true, None);
     while !waiting.is_empty() && Instant::now() < ends {
         let plans = waiting.drain(..).map(|(fault, trials)| {
             round += 1;
@@ -189,7 +189,15 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         for (plans, at_once) in [(alone, 1), (shared, arguments.at_once)] {
             let mut rounds = stream::iter(plans.into_iter().map(told)).buffer_unordered(at_once);
             while let Some(outcome) = rounds.next().await {
-                let Some((plan, outcome)) = outcome? else { continue };
+                let (plan, outcome) = match outcome {
+                    Ok(Some(played)) => played,
+                    Ok(None) => continue,
+                    Err(failure) => {
+                        eprintln!("chaos: {failure:#}");
+                        broken.get_or_insert(failure); // the rounds that are left may be played all the same
+                        continue;
+                    }
+                };
                 if outcome.trials < plan.trials && outcome.trials > 0 {
                     waiting.push((plan.fault, plan.trials - outcome.trials));
                 }
@@ -217,7 +225,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     report.write(&arguments.report)?;
     println!("{}", report.table());
     println!("seed={seed} folder={} report={}", folder.display(), arguments.report.display());
-    Ok(well)
+    broken.map_or(Ok(well), Err)
 }
 
 /// Plays a round and tells how it goes; does not begin it once the time is over.
