@@ -135,7 +135,7 @@ impl Fault {
         Some(match self {
             Self::Throttled => ("calls a second of one daemon at most", Counts::TheMost),
             Self::Memory => ("ended by themselves", Counts::TheSum),
-            Self::Forgets => ("archived messages forgotten, and all found again", Counts::TheSum),
+            Self::Forgets => ("archived messages forgotten in between", Counts::TheSum),
             _ => return None,
         })
     }
