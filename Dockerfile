@@ -4,11 +4,10 @@
 #   docker buildx build --build-arg SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)" \
 #     --output type=image,name=registry.example.com/conversationd:0.1.0,rewrite-timestamp=true,push=true .
 #
-# Tags move; a release names what they were: docker buildx imagetools inspect rust:1.95.0-slim-bookworm says the digest, and
-# --build-arg RUST=rust:1.95.0-slim-bookworm@sha256:… --build-arg BASE=gcr.io/distroless/cc-debian12:nonroot@sha256:… takes it.
-# glibc and not musl: a fifth of the processor time is allocating (docs/benchmarks.md), and the allocator of musl makes
-# threads wait for each other. Both images are Debian 12, so the glibc that is linked against is the one that is there.
-ARG RUST=rust:1.95.0-slim-bookworm
+# Tags move; a release names what they were: docker buildx imagetools inspect rust:1.95.0-bookworm says the digest, and
+# --build-arg RUST=rust:1.95.0-bookworm@sha256:… --build-arg BASE=gcr.io/distroless/cc-debian12:nonroot@sha256:… takes it.
+# Both images are Debian 12, so the glibc that is linked against is the one that is there.
+ARG RUST=rust:1.95.0-bookworm
 ARG BASE=gcr.io/distroless/cc-debian12:nonroot
 
 FROM ${RUST} AS build
@@ -18,7 +17,7 @@ ENV CARGO_NET_RETRY=5 CARGO_PROFILE_RELEASE_STRIP=debuginfo
 ARG SOURCE_DATE_EPOCH=0
 ENV SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH} \
     RUSTFLAGS="--remap-path-prefix=/build=. --remap-path-prefix=/usr/local/cargo/registry/src=registry"
-# ring compiles C and assembly: gcc is in the image. Nothing else does, and no build script fetches anything.
+# ring and jemalloc compile C: gcc and make are in the image. Nothing else does, and no build script fetches anything.
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \

@@ -1,6 +1,11 @@
 //! The modules in flow order; the README, which follows, is the way in.
 #![doc = include_str!("../README.md")]
 
+/// What the binary, the tests and the benches allocate with: the floor of docs/benchmarks.md too.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 pub mod config;
 pub mod crm;
 pub mod telemetry;
