@@ -96,11 +96,8 @@ impl Report {
             );
         }
         text.push_str(PROCESSES);
-        for sum in &record.processes {
-            let Some(fault) = sum.fault() else { continue };
-            text.push_str(&line(fault, sum));
-        }
         for fault in Fault::value_variants() {
+            record.of(*fault).for_each(|sum| text.push_str(&line(*fault, sum)));
             if record.of(*fault).next().is_none() {
                 let _ = writeln!(text, "| `{}` | {} | 0 | | | | | | | |", fault.name(), fault.meaning());
             }
