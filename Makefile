@@ -39,19 +39,25 @@ simulate: ## the whole daemon on model edges: SEEDS=n seeds from FIRST=n on, or 
 		| grep -vE '^(running |test |\.?$$)'
 
 # Minutes to hours, not a part of `test`. `make chaos ARGS=--help` says more; REPORT=RELIABILITY.md writes the one of the project.
-chaos: up ## faults on real daemons under load: KILLS=n STOPS=n TRIALS=n MINUTES=n SEED=x FAULTS=kill,stop OLD=program SIMULATE=seeds
+chaos: up ## faults on real daemons under load: KILLS=n STOPS=n TRIALS=n MINUTES=n SEED=x FAULTS=kill,stop OLD=program SIMULATE=seeds TESTS=all
 	@$(with_env) cargo test --quiet --locked --test chaos -- run $(if $(FAULTS),--faults $(FAULTS)) $(if $(KILLS),--kills $(KILLS)) \
 		$(if $(STOPS),--stops $(STOPS)) $(if $(TRIALS),--trials $(TRIALS)) $(if $(MINUTES),--minutes $(MINUTES)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(DAEMONS),--daemons $(DAEMONS)) $(if $(TIMES),--times $(TIMES)) $(if $(AT_ONCE),--at-once $(AT_ONCE)) $(if $(OLD),--old $(OLD)) \
-		$(if $(OLD_IS),--old-is '$(OLD_IS)') $(if $(SIMULATE),--simulate $(SIMULATE)) $(if $(REPORT),--report $(REPORT)) $(ARGS)
+		$(if $(OLD_IS),--old-is '$(OLD_IS)') $(if $(SIMULATE),--simulate $(SIMULATE)) $(if $(TESTS),--tests $(TESTS)) $(if $(REPORT),--report $(REPORT)) $(ARGS)
 
 soak: up ## the same load without faults, at half of what the daemons take: MINUTES=n (60); writes docs/soak.md
 	@$(with_env) cargo test --quiet --locked --test chaos -- soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-# A build of its own, as optimised as a release. Only closes need the stack.
-bench: ## what taking a message in costs, beside the least it could; answers and closes: MESSAGES=n a run, ROUNDS=n, QUICK=1
-	@if [ -z "$(QUICK)" ]; then $(stack) up; $(with_env) fi; \
-		MESSAGES=$(MESSAGES) ROUNDS=$(ROUNDS) QUICK=$(QUICK) cargo bench --quiet --locked --bench ingest
+# A build of its own, as optimised as a release. Closes and claims need the stack; tokens are counted in Python too, if they can be.
+bench: ## what taking a message in costs, and the rest: ONLY=parts, MESSAGES=n a run, ROUNDS=n, QUICK=1 without stack, PLOTS=1 draws
+	@parts="$(or $(ONLY),$(if $(QUICK),quick,all))"; \
+	case "$$parts" in all|*closes*|*relay*) $(stack) up; $(with_env) ;; *tokens*) $(stack) tools ;; esac; \
+	case "$$parts" in all|*tokens*) $(tiktoken) || echo "Python's tiktoken cannot be installed" >&2 ;; esac; \
+	if [ -x $(tools)/python ]; then export BENCH_PYTHON=$(tools)/python; fi; \
+	ONLY="$(ONLY)" MESSAGES=$(MESSAGES) ROUNDS=$(ROUNDS) QUICK=$(QUICK) PLOTS=$(PLOTS) cargo bench --quiet --locked --bench ingest
+
+tiktoken = $(tools)/python -c 'import tiktoken' 2>/dev/null || $(tools)/python -m pip install --quiet --disable-pip-version-check \
+	--no-deps --require-hashes --only-binary :all: -r benches/ingest/requirements.txt
 
 picture: ## paint anew what `top` shows, in the README and for its tests
 	@PICTURE=write cargo test --quiet --locked --test top

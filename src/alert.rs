@@ -49,6 +49,10 @@ pub enum Alert<'a> {
     Paused,
     /// It polls again.
     Resumed,
+    /// An outage of DynamoDB lasts: deliveries are taken from the queue into the spool.
+    Spooling,
+    /// It is over: the spool is worked off.
+    Unspooling,
 }
 
 impl Alert<'_> {
@@ -85,6 +89,12 @@ impl Alert<'_> {
             }
             Self::Paused => warn!(target: TARGET, alert = "paused", "consuming is paused"),
             Self::Resumed => info!(target: TARGET, alert = "resumed", "consuming goes on"),
+            Self::Spooling => {
+                warn!(target: TARGET, alert = "spooling", "DynamoDB is away: deliveries go into PostgreSQL until it is back");
+            }
+            Self::Unspooling => {
+                info!(target: TARGET, alert = "unspooling", "DynamoDB is back: the spool is worked off")
+            }
         }
     }
 }

@@ -167,6 +167,8 @@ metrics! {
         released = "conversationd.deliveries.released", "{delivery}";
         /// Deliveries whose lease was lost before they were settled.
         leases_lost = "conversationd.deliveries.lost", "{delivery}";
+        /// Deliveries moved into the spool during an outage of DynamoDB.
+        spooled = "conversationd.deliveries.spooled", "{delivery}";
         /// Conversations opened.
         opened = "conversationd.conversations.opened", "{conversation}";
         /// Conversations sealed.
@@ -227,6 +229,10 @@ metrics! {
         parked_groups = "conversationd.groups.parked", "{group}";
         /// Whether the archive is away, 1, and closes wait.
         archive_away = "conversationd.archive.away", "1";
+        /// Whether deliveries come from the spool, or from nowhere while the fleet changes over, 1, and not from the queue.
+        spooling = "conversationd.spool.on", "1";
+        /// What the spool takes up, with its indexes, and with what is deleted and not yet reused.
+        spool_bytes = "conversationd.spool.size", "By";
     }
     histograms {
         /// Time of a turn, each try by itself, whatever its end; a turn is one delivery, or a run of chat messages.

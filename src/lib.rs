@@ -41,6 +41,7 @@ pub mod fleet;
 pub mod pipeline;
 pub mod relay;
 pub mod requests;
+pub mod spool;
 pub mod timer;
 
 pub mod operate;

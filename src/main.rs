@@ -115,6 +115,11 @@ enum Command {
     Pause(operate::pause::Arguments),
     /// Consume again, in all replicas.
     Resume,
+    /// Show how an outage of DynamoDB is gone through: from where deliveries come, what is held, who is waited for.
+    ///
+    /// Only where CONVERSATIOND_SPOOL_AFTER_SECONDS is set is anything ever spooled. Needs DATABASE_URL only.
+    #[command(after_help = "Examples:\n  conversationd spool\n  conversationd spool --json | jq .stage")]
+    Spool(operate::spool::Arguments),
     /// Check that the archive still holds what its rows say: counts, tokens, content hashes, statistics.
     ///
     /// Computes them again from the messages. Changes nothing. Exit code 1 when anything differs.
@@ -254,6 +259,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Dlq(command) => return operate::dlq::run(&command, environment).await,
         Command::Outbox(command) => return operate::outbox::run(&command, environment).await,
         Command::Pause(arguments) => return operate::pause::pause(&arguments, &HotConfig::read(environment)?).await,
+        Command::Spool(arguments) => return operate::spool::run(&arguments, &DatabaseConfig::read(environment)?).await,
         Command::Resume => return operate::pause::resume(&HotConfig::read(environment)?).await,
         Command::Verify(arguments) => {
             return operate::verify::run(&arguments, &DatabaseConfig::read(environment)?).await;
@@ -315,13 +321,14 @@ mod tests {
     const SOMETHING: &str = "6f0c63a4-5d53-5c5e-9d0a-0d5b6a1e7c11";
 
     /// Documents whose blocks of shell are read.
-    const DOCUMENTS: [&str; 11] = [
+    const DOCUMENTS: [&str; 12] = [
         "README.md",
         "infra/README.md",
         "docs/archive.md",
         "docs/capacity.md",
         "docs/context.md",
         "docs/contract.md",
+        "docs/install.md",
         "docs/metrics.md",
         "docs/migrating.md",
         "docs/outbound.md",

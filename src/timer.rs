@@ -3,11 +3,13 @@
 //! The timer decides nothing. Duplicates are harmless twice over: SQS drops most, and the handler looks at the head as it is.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use tokio::{
     sync::Mutex,
@@ -15,6 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
+use uuid::Uuid;
 
 use crate::{
     clock::Clock,
@@ -25,17 +28,17 @@ use crate::{
     queue::{Command, Inbox, fifo_id},
 };
 
-/// Commands sent once whose conversations are due still: past it the timer waits until the daemons have come to some, so
-/// that a hundred thousand conversations of one midnight do not stand in the queue before the messages of everyone else, nor
-/// fill what one replica may hold (500 by default).
+/// Commands that a replica sent once whose conversations are due still: past it its timer waits until the daemons have come to
+/// some, so that a hundred thousand conversations of one midnight do not stand in the queue before the messages of everyone
+/// else, nor fill what the replica may hold (500 by default).
 pub const OUTSTANDING: usize = 200;
 
-/// The next step comes this soon while there is something to send: at most 200 closes a second.
+/// The next step comes this soon while there is something to send: at most 200 closes a second and replica.
 const BUSY_PERIOD: Duration = Duration::from_secs(1);
 
-/// Of each shard is read what was sent, and so many times its part of what can be sent now: threads are spread evenly over
-/// shards, but never quite.
-const SPARE: usize = 2;
+/// Of each shard are read as many as were sent, and so many more, the oldest: among these a replica chooses, each by an order of
+/// its own, so that the commands of two are seldom for the same. With all of them 1,600 to choose from, some 300 KB.
+const CHOICE: usize = 200;
 
 /// Due conversations of one shard whose command was sent, and that the timer looks past to find others: those that cannot
 /// be closed must not hide those that can.
@@ -56,6 +59,7 @@ pub struct Timer {
     inbox: Arc<Inbox>,
     clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
+    instance: Uuid,
     sent: Mutex<HashMap<DueHead, Sent>>,
 }
 
@@ -67,9 +71,15 @@ struct Sent {
 }
 
 impl Timer {
-    /// A timer that reads `hot` and sends into `inbox`.
-    pub fn new(hot: Arc<dyn HotStore>, inbox: Arc<Inbox>, clock: Arc<dyn Clock>, counters: Arc<Counters>) -> Self {
-        Self { hot, inbox, clock, counters, sent: Mutex::default() }
+    /// A timer that reads `hot` and sends into `inbox`; `instance` tells this process's order from all others'.
+    pub fn new(
+        hot: Arc<dyn HotStore>,
+        inbox: Arc<Inbox>,
+        clock: Arc<dyn Clock>,
+        counters: Arc<Counters>,
+        instance: Uuid,
+    ) -> Self {
+        Self { hot, inbox, clock, counters, instance, sent: Mutex::default() }
     }
 
     /// Runs until `stop`, a step every `period`, and sooner while there is something to send.
@@ -99,11 +109,8 @@ impl Timer {
     pub async fn run_once(&self) -> Result<usize, HotError> {
         self.counters.timer_steps.add(1);
         let now = self.clock.now();
-        let (past, outstanding) = self.sent_by_shard().await;
-        let room = OUTSTANDING.saturating_sub(outstanding).div_ceil(usize::from(DUE_SHARDS)) * SPARE;
-        let wanted = past.map(|sent| room + sent.min(LOOKED_PAST));
-        let shards = (0..).zip(wanted).filter(|(_, wanted)| *wanted > 0);
-        let shards = shards.map(|(shard, wanted)| self.hot.due(shard, now, wanted));
+        let wanted = self.sent_by_shard().await.map(|sent| CHOICE + sent.min(LOOKED_PAST));
+        let shards = (0..).zip(wanted).map(|(shard, wanted)| self.hot.due(shard, now, wanted));
         let mut due = Vec::new();
         let mut failure = None;
         for shard in join_all(shards).await {
@@ -112,6 +119,7 @@ impl Timer {
                 Err(error) => failure = Some(error),
             }
         }
+        due.sort_by_cached_key(|head| self.place(head, now));
         let waiting = self.not_sent_lately(due, failure.is_none()).await;
         let mut sent = 0;
         for batch in waiting.chunks(PARALLEL_SENDS) {
@@ -129,19 +137,26 @@ impl Timer {
         failure.map_or(Ok(sent), Err)
     }
 
-    /// How many commands were sent for each shard, and how many of all of them once.
-    async fn sent_by_shard(&self) -> ([usize; DUE_SHARDS as usize], usize) {
+    /// Where `head` stands among those that are due at `now`: before what has waited not half as long, whatever its shard; and
+    /// among those that have waited about as long, such as all of one midnight, in this replica's own order.
+    fn place(&self, head: &DueHead, now: DateTime<Utc>) -> (Reverse<u32>, Uuid) {
+        let waited = (now - head.due_at).num_seconds().max(1).unsigned_abs().ilog2();
+        (Reverse(waited), Uuid::new_v5(&self.instance, head.conversation.0.as_bytes()))
+    }
+
+    /// How many commands were sent for each shard.
+    async fn sent_by_shard(&self) -> [usize; DUE_SHARDS as usize] {
         let (mut shards, known) = ([0; DUE_SHARDS as usize], self.sent.lock().await);
         for head in known.keys() {
             if let Some(sent) = shards.get_mut(usize::from(head.shard())) {
                 *sent += 1;
             }
         }
-        (shards, outstanding(&known))
+        shards
     }
 
     /// Those of `due` whose command was never sent, or long enough ago, and how often it was.
-    async fn not_sent_lately(&self, mut due: Vec<DueHead>, complete: bool) -> Vec<(DueHead, u32)> {
+    async fn not_sent_lately(&self, due: Vec<DueHead>, complete: bool) -> Vec<(DueHead, u32)> {
         let now = Instant::now();
         let mut sent = self.sent.lock().await;
         if complete {
@@ -149,8 +164,6 @@ impl Timer {
             sent.retain(|head, _| still.contains(head));
         }
         let mut outstanding = outstanding(&sent);
-        // what has waited longest first, of whatever shard
-        due.sort_by_key(|head| head.due_at);
         due.into_iter()
             .filter_map(|head| {
                 let times = sent.get(&head).map_or(0, |sent| sent.times);

@@ -14,7 +14,7 @@ use model::{
 const SHORT_RUN: u64 = 400;
 
 /// What a good search must have seen at least once.
-const SOMETIMES: [&str; 22] = [
+const SOMETIMES: [&str; 27] = [
     "a call landed after its caller gave up",
     "a caller slept through its lease",
     "a closer waited for another",
@@ -34,9 +34,14 @@ const SOMETIMES: [&str; 22] = [
     "a conversation was updated",
     "an answer was lost",
     "an archived conversation was amended",
+    "deliveries were spooled",
     "one entry of a batch failed alone",
     "somebody asked",
     "somebody rated",
+    "the fleet left its spool empty",
+    "the fleet spooled",
+    "the fleet was about to spool",
+    "the fleet worked off its spool",
 ];
 
 fn number(variable: &str) -> Option<u64> {

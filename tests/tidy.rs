@@ -1,6 +1,9 @@
 //! House rules as a failing test: which room may know which, how long a file may be, and that every file says what it is.
 #![allow(clippy::expect_used, clippy::unwrap_used)] // a test may panic
 
+#[path = "tidy/circles.rs"]
+mod circles;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -11,7 +14,7 @@ use std::{
 const LINES: usize = 500;
 
 /// What each room may import; a room that is not here does not exist.
-const MAY_IMPORT: [(&str, &[&str]); 31] = [
+const MAY_IMPORT: [(&str, &[&str]); 32] = [
     ("domain", &[]),
     ("clock", &[]),
     ("breaker", &[]),
@@ -41,7 +44,8 @@ const MAY_IMPORT: [(&str, &[&str]); 31] = [
     ("requests", &["pipeline", "queue"]),
     ("timer", &["clock", "counters", "domain", "event", "hot", "queue"]),
     ("fleet", &["clock", "counters", "domain", "hot"]),
-    ("config", &["consumer", "context", "domain", "event", "queue"]),
+    ("spool", &["alert", "counters", "domain", "hot", "queue"]),
+    ("config", &["consumer", "context", "domain", "event", "queue", "spool"]),
     ("telemetry", &["clock", "config", "counters", "http"]),
     (
         "app",
@@ -65,6 +69,7 @@ const MAY_IMPORT: [(&str, &[&str]); 31] = [
             "relay",
             "requests",
             "sink",
+            "spool",
             "telemetry",
             "timer",
         ],
@@ -86,6 +91,7 @@ const MAY_IMPORT: [(&str, &[&str]); 31] = [
             "outbox",
             "queue",
             "sink",
+            "spool",
             "telemetry",
         ],
     ),
@@ -182,6 +188,23 @@ fn rooms_know_only_the_rooms_they_may() {
 }
 
 #[test]
+fn a_rooms_modules_know_one_another_one_way() {
+    let module = |file: &PathBuf| {
+        let inside = file.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).expect("in src");
+        let names = inside.with_extension("");
+        let names = names.iter().map(|name| name.to_string_lossy().into_owned());
+        names.filter(|name| name != "mod").collect::<circles::Module>()
+    };
+    let code = |file: &PathBuf| {
+        let text = fs::read_to_string(file).expect("readable");
+        text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned()
+    };
+    let all: BTreeMap<_, _> = files("src").iter().map(|file| (module(file), code(file))).collect();
+    let found = circles::circles(&all);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
 fn every_file_says_what_it_is_and_none_is_long() {
     let mut faults = Vec::new();
     for file in [files("src"), files("tests"), files("benches")].concat() {
@@ -237,7 +260,7 @@ fn only_their_rooms_speak_to_the_stores() {
         for (word, rooms) in [
             ("aws_sdk_sqs", "queue sink app operate"),
             ("aws_sdk_dynamodb", "hot app operate"),
-            ("sqlx::", "archive hot outbox"),
+            ("sqlx::", "archive hot outbox spool"),
         ] {
             if text.contains(word) && !rooms.contains(&room) {
                 faults.push(format!("{}: {room} speaks {word}", file.display()));

@@ -2,32 +2,41 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use anyhow::ensure;
 use hyper::body::Bytes;
 use serde_json::{Value, json};
 
 use crate::{
-    backlog::{self, PER_RECEIVE, Shape},
+    backlog::{self, ONE_BY_ONE, PER_RECEIVE, Shape, WARM_UP},
     kept,
-    null::Receive,
+    null::{NullAws, Receive},
+    part::Found,
+    path::Path,
+    plot::{Chart, Row, shown},
+    process::{self, RUN},
+    spread::Spread,
 };
 
+/// How long requests are asked, by the number of receives.
+const ASKED: usize = 6_000;
+
 /// Messages of the conversations that are asked for.
-pub const LENGTHS: [usize; 3] = [10, 1_000, 50_000];
+const LENGTHS: [usize; 3] = [10, 1_000, 50_000];
 
 /// A receive comes this often: 1,000 deliveries a second.
-pub const EVERY: Duration = Duration::from_millis(10);
+const EVERY: Duration = Duration::from_millis(10);
 
 /// A request comes with every tenth receive, so each conversation is asked for three times a second: more would wait for each
 /// other, being of one group.
-pub const ASKED_EVERY: usize = 10;
+const ASKED_EVERY: usize = 10;
 
 /// Where replies go.
-pub const REPLIES: &str = "answers.fifo";
+const REPLIES: &str = "answers.fifo";
 
 const REQUEST: &str = include_str!("../../tests/fixtures/events/get_context.json");
 
 /// So many receives, some with a request in place of their last message.
-pub fn receives(many: usize, shape: Shape, begins: chrono::DateTime<chrono::Utc>) -> Vec<Receive> {
+fn receives(many: usize, shape: Shape, begins: chrono::DateTime<chrono::Utc>) -> Vec<Receive> {
     let bodies = backlog::receives(many * PER_RECEIVE, shape, begins);
     let mut asked = (0..).zip(LENGTHS.into_iter().cycle());
     let receive = |(n, body): (usize, Bytes)| {
@@ -55,20 +64,47 @@ fn ask(delivery: &mut Value, length: usize, id: &str) {
     delivery["Attributes"]["MessageGroupId"] = json!(kept::contact(length));
 }
 
-/// The table of what the server saw: correlation ids, and how long each took.
-pub fn report(answered: &[(String, Duration)]) -> String {
-    let mut by_length: BTreeMap<usize, Vec<Duration>> = BTreeMap::new();
+/// How long each request took, by the length of its conversation, from the correlation ids that the server saw.
+fn by_length(answered: &[(String, Duration)]) -> BTreeMap<usize, Vec<f64>> {
+    let mut by_length: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
     for (id, took) in answered {
         let length = id.split(' ').next().and_then(|length| length.parse().ok());
-        by_length.entry(length.unwrap_or_default()).or_default().push(*took);
+        by_length.entry(length.unwrap_or_default()).or_default().push(took.as_secs_f64() * 1e3);
     }
+    by_length
+}
+
+/// Requests among messages.
+///
+/// # Errors
+/// A request was not answered.
+pub fn measure(aws: &NullAws) -> anyhow::Result<Found> {
+    process::keep(aws, &LENGTHS)?;
+    aws.hand_out(receives(ASKED, ONE_BY_ONE, chrono::Utc::now()), EVERY);
+    let messages = (ASKED * PER_RECEIVE).to_string();
+    let asked = [RUN, Path::Ours.name(), &WARM_UP.to_string(), &messages];
+    process::child(aws, &asked, &[("CONVERSATIOND_REPLY_QUEUES", REPLIES)])?;
+    let (replied, wanted) = (aws.replied(), ASKED.div_ceil(ASKED_EVERY));
+    ensure!(replied.len() == wanted, "{} of {wanted} requests were answered", replied.len());
     let mut text =
         String::from("get_context, from the request's receipt to its reply, 1,000 deliveries a second meanwhile\n");
     text += &format!("  {:>10} {:>8} {:>10} {:>10}\n", "messages", "asked", "p50 ms", "p99 ms");
-    for (length, mut took) in by_length {
-        took.sort_unstable();
-        let at = |part: f64| took[((took.len() - 1) as f64 * part).round() as usize].as_secs_f64() * 1e3;
+    let mut rows = Vec::new();
+    for (length, mut took) in by_length(&replied) {
+        took.sort_by(f64::total_cmp);
+        let at = |part: f64| took[((took.len() - 1) as f64 * part).round() as usize];
         text += &format!("  {length:>10} {:>8} {:>10.1} {:>10.1}\n", took.len(), at(0.5), at(0.99));
+        let value = Spread { least: at(0.5), median: at(0.5), most: at(0.99) };
+        rows.push(Row { label: format!("{} messages", shown(length as f64)), series: 0, value });
     }
-    text
+    let chart = Chart {
+        name: "answers",
+        title: "get_context, from its receipt to its reply, by the conversation's length",
+        unit: "ms",
+        legend: "bar: half were answered by then; line: up to the 99th of a hundred",
+        by_tens: false,
+        series: &[],
+        rows,
+    };
+    Ok(Found { text, charts: vec![chart] })
 }

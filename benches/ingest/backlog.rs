@@ -9,15 +9,6 @@ use uuid::Uuid;
 const RECEIVED: &str = include_str!("../../tests/fixtures/events/message_received.json");
 const SENT: &str = include_str!("../../tests/fixtures/events/message_sent.json");
 
-/// Messages of each thread, all told.
-const PER_THREAD: usize = 10;
-
-/// Threads that speak by turns: as many as a daemon holds deliveries of, so that none speaks while it is being heard.
-const THREADS: usize = 500;
-
-/// When so many messages have come, all their threads have said everything, and others begin.
-pub const GENERATION: usize = THREADS * PER_THREAD;
-
 /// Threads are spread over so many projects.
 const PROJECTS: usize = 20;
 
@@ -30,26 +21,48 @@ const APART_MILLIS: i64 = 5;
 /// SQS gives every message a number of about this size.
 const FIRST_SEQUENCE: u128 = 18_882_245_240_547_823_616;
 
-/// In which order a backlog's messages come.
+/// Whose messages a backlog holds, and in which order they come.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
     /// Its name.
     pub name: &'static str,
+    /// Threads that speak by turns.
+    pub threads: usize,
+    /// Messages of each thread, all told; a multiple of `run`.
+    pub per_thread: usize,
     /// Messages of one thread in a row.
     pub run: usize,
 }
 
+/// The first message of 500 threads, then the second of each, and so on: nothing to gain from a thread's messages coming
+/// together. The last line is of this shape. The threads are as many as a daemon holds deliveries of, so that none speaks
+/// while it is being heard.
+pub const ONE_BY_ONE: Shape = Shape { name: "one message of a thread at a time", threads: 500, per_thread: 10, run: 1 };
+
+/// What SQS makes of a backlog: it returns as many messages of one group together as it can.
+pub const IN_RUNS: Shape = Shape { name: "five messages of a thread in a row", run: 5, ..ONE_BY_ONE };
+
+/// Of every run, so many come before the measurement: what is loaded once is loaded then.
+pub const WARM_UP: usize = ONE_BY_ONE.generation();
+
+impl Shape {
+    /// When so many messages have come, all their threads have said everything, and others begin.
+    pub const fn generation(&self) -> usize {
+        self.threads * self.per_thread
+    }
+}
+
 /// The answers to the receives that empty a queue of `messages` (a multiple of ten), the first sent at `begins`.
 ///
-/// Every thread has ten messages, from both sides in turn, and comes round again only after all others of its generation. So
-/// every generation costs the same: a tenth of its messages open a conversation.
+/// Every thread has as many messages as its shape says, from both sides in turn, and comes round again only after all others
+/// of its generation. So every generation costs the same: of ten messages a thread, a tenth open a conversation.
 pub fn receives(messages: usize, shape: Shape, begins: DateTime<chrono::Utc>) -> Vec<Bytes> {
     let (received, sent) = (fixture(RECEIVED), fixture(SENT));
     let answer = |first: usize| {
         let delivery = |n: usize| {
-            let (generation, place) = (n / GENERATION, n % GENERATION);
-            let thread = generation * THREADS + place / shape.run % THREADS;
-            let of_thread = place / (shape.run * THREADS) * shape.run + n % shape.run;
+            let (generation, place) = (n / shape.generation(), n % shape.generation());
+            let thread = generation * shape.threads + place / shape.run % shape.threads;
+            let of_thread = place / (shape.run * shape.threads) * shape.run + n % shape.run;
             let event = if of_thread.is_multiple_of(2) { &received } else { &sent };
             self::delivery(event.clone(), n, thread, begins.timestamp_millis() + n as i64 * APART_MILLIS)
         };

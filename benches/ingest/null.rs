@@ -62,6 +62,7 @@ struct State {
     pace: Option<(Instant, Duration)>,
     asked: HashMap<String, Instant>,
     replied: Vec<(String, Duration)>,
+    polled: Option<Instant>,
     began: Option<Instant>,
     ended: Option<Instant>,
     bill: Bill,
@@ -125,6 +126,12 @@ impl NullAws {
         state.began.zip(state.ended).map_or(Duration::ZERO, |(began, ended)| ended - began)
     }
 
+    /// When the first receive was asked for, and when the last delete.
+    pub fn polled_and_ended(&self) -> (Option<Instant>, Option<Instant>) {
+        let state = lock(&self.state);
+        (state.polled, state.ended)
+    }
+
     /// What was asked since.
     pub fn bill(&self) -> Bill {
         lock(&self.state).bill.clone()
@@ -174,6 +181,9 @@ impl State {
     fn answer(&mut self, is_sqs: bool, operation: &str, asked: &Value) -> Answer {
         *self.bill.calls.entry(operation.to_owned()).or_default() += 1;
         self.bill.sqs_calls += u64::from(is_sqs);
+        if operation == "ReceiveMessage" {
+            self.polled.get_or_insert_with(Instant::now);
+        }
         let said = match operation {
             "ReceiveMessage" => match self.receives.pop_front() {
                 Some(receive) => {

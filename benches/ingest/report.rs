@@ -2,7 +2,14 @@
 
 use std::fmt;
 
-use crate::{backlog::Shape, null::Bill, path::Path, usage::Used};
+use crate::{
+    backlog::Shape,
+    null::Bill,
+    path::Path,
+    plot::{Chart, Row},
+    spread::Spread,
+    usage::Used,
+};
 
 /// Dollars for a million requests to an SQS FIFO queue, of 64 KB at most each: AWS's announcement of FIFO queues
 /// (2016-11-17), unchanged in price lists of 2026.
@@ -13,8 +20,6 @@ const WRITE_UNITS: f64 = 0.625;
 
 /// The same for read request units.
 const READ_UNITS: f64 = 0.125;
-
-const MEGABYTE: f64 = 1_048_576.0;
 
 /// One run.
 #[derive(Clone, Debug)]
@@ -40,16 +45,6 @@ impl Ran {
         let all = bill.sqs_calls as f64 * SQS_REQUESTS + bill.write_units * WRITE_UNITS + bill.read_units * READ_UNITS;
         all / self.messages as f64
     }
-
-    /// The run by itself, in words.
-    pub fn line(&self) -> String {
-        let (micros, megabytes) = (self.used.micros, self.used.peak_bytes as f64 / MEGABYTE);
-        format!(
-            "{}, {micros:.0} µs and {:.2} calls a message, {megabytes:.0} MB at most",
-            self.path.name(),
-            self.calls()
-        )
-    }
 }
 
 /// The rounds of one shape; in each, every path ran once.
@@ -69,20 +64,17 @@ impl Report {
         self.rounds.push(round);
     }
 
-    /// A figure of `path`, sorted: of each run, and of the floor's in the same round.
-    fn sorted(&self, path: Path, figure: impl Fn(&Ran, &Ran) -> f64) -> Vec<f64> {
+    /// A figure of `path`: of each run, and of the floor's in the same round.
+    fn figure(&self, path: Path, figure: impl Fn(&Ran, &Ran) -> f64) -> Spread {
         let of_round = |round: &Vec<Ran>| {
             let run = |wanted| round.iter().find(|ran| ran.path == wanted);
             Some(figure(run(path)?, run(Path::Floor)?))
         };
-        let mut figures: Vec<f64> = self.rounds.iter().filter_map(of_round).collect();
-        figures.sort_by(f64::total_cmp);
-        figures
+        Spread::of(self.rounds.iter().filter_map(of_round))
     }
 
     fn median(&self, path: Path, figure: impl Fn(&Ran, &Ran) -> f64) -> f64 {
-        let sorted = self.sorted(path, figure);
-        sorted[sorted.len() / 2]
+        self.figure(path, figure).median
     }
 
     /// The calls of one of our runs, by operation, for a thousand messages.
@@ -108,6 +100,44 @@ fn ratio(ran: &Ran, floor: &Ran) -> f64 {
     ran.used.micros / floor.used.micros
 }
 
+/// Processor time as ratios to the floor, and memory; one series for each shape.
+pub fn charts(reports: &[(&'static str, &Report); 2]) -> Vec<Chart> {
+    let rows = |figure: &dyn Fn(&Ran, &Ran) -> f64| {
+        let of = |path: Path| {
+            let row = move |(series, (_, report)): (usize, &(&str, &Report))| Row {
+                label: path.name().to_owned(),
+                series,
+                value: report.figure(path, figure),
+            };
+            reports.iter().enumerate().map(row)
+        };
+        Path::ALL.into_iter().flat_map(of).collect()
+    };
+    let chart = |name, title, unit, rows| Chart {
+        name,
+        title,
+        unit,
+        legend: "bar: median of the rounds; line: least to most",
+        by_tens: false,
+        series: &["one by one", "in runs"],
+        rows,
+    };
+    vec![
+        chart(
+            "cpu",
+            "Processor time of a message, as times the floor's of the same round",
+            "times the floor",
+            rows(&ratio),
+        ),
+        chart(
+            "memory",
+            "Most memory resident at once while messages are taken in",
+            "MB",
+            rows(&|ran, _| ran.used.megabytes()),
+        ),
+    ]
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.shape.name)?;
@@ -117,21 +147,14 @@ impl fmt::Display for Report {
             "path", "CPU µs a message", "times the floor", "calls a message", "peak MB", "$ a million"
         )?;
         for path in Path::ALL {
-            let spread = |sorted: Vec<f64>, digits: usize| match (sorted.first(), sorted.last()) {
-                (Some(least), Some(most)) => {
-                    let median = sorted[sorted.len() / 2];
-                    format!("{median:.digits$} ({least:.digits$}–{most:.digits$})")
-                }
-                _ => String::new(),
-            };
             writeln!(
                 f,
                 "  {:<6} {:>24} {:>20} {:>15.2} {:>8.0} {:>14.2}",
                 path.name(),
-                spread(self.sorted(path, |ran, _| ran.used.micros), 1),
-                spread(self.sorted(path, ratio), 2),
+                self.figure(path, |ran, _| ran.used.micros).shown(1),
+                self.figure(path, ratio).shown(2),
                 self.median(path, |ran, _| ran.calls()),
-                self.median(path, |ran, _| ran.used.peak_bytes as f64 / MEGABYTE),
+                self.median(path, |ran, _| ran.used.megabytes()),
                 self.median(path, |ran, _| ran.dollars()),
             )?;
         }

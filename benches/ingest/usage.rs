@@ -18,6 +18,16 @@ pub struct Used {
     pub peak_bytes: u64,
 }
 
+impl Used {
+    /// The most memory, in megabytes.
+    pub fn megabytes(&self) -> f64 {
+        self.peak_bytes as f64 / MEGABYTE
+    }
+}
+
+/// Bytes of a megabyte.
+pub const MEGABYTE: f64 = 1_048_576.0;
+
 /// Waits until `messages` are settled; measures from `warm` on, when all that is loaded once is loaded.
 pub async fn used(counters: &Counters, warm: u64, messages: u64) -> Used {
     let (first, before) = reached(counters, warm).await;
@@ -35,15 +45,21 @@ async fn reached(counters: &Counters, wanted: u64) -> (u64, Duration) {
     }
 }
 
-fn processor_time() -> Duration {
+/// What this process has used of the processor so far, all threads, in the system too.
+pub fn processor_time() -> Duration {
     let usage = getrusage(UsageWho::RUSAGE_SELF).expect("a process may ask what it used");
     let micros = |time: nix::sys::time::TimeVal| time.tv_sec() as u64 * 1_000_000 + time.tv_usec() as u64;
     Duration::from_micros(micros(usage.user_time()) + micros(usage.system_time()))
 }
 
-/// Not getrusage's: that one remembers the process which started this one. 0 where there is no /proc.
+/// Not getrusage's: that one remembers the process which started this one.
 fn peak_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    bytes("self", "VmHWM:")
+}
+
+/// A line of what the system knows of a process, in bytes; 0 where there is no /proc.
+pub fn bytes(process: &str, line: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|said| said.strip_prefix(line)).unwrap_or_default();
     line.split_whitespace().next().and_then(|kilobytes| kilobytes.parse::<u64>().ok()).unwrap_or(0) * 1024
 }

@@ -2,6 +2,8 @@
 -- (psql, with search_path set to the schema), and grants each role to the login that needs it:
 --
 --   grant conversationd_daemon to the_login_in_DATABASE_URL;
+--   grant conversationd_hot to the_login_in_DATABASE_URL;      -- besides, with CONVERSATIOND_HOT_STORE=postgres
+--   grant conversationd_spool to the_login_in_DATABASE_URL;    -- besides, with CONVERSATIOND_SPOOL_AFTER_SECONDS
 --
 -- The daemon adds and changes; it deletes no conversation, message or rating, and makes and alters no table. Migrations run as
 -- the owner.
@@ -11,7 +13,7 @@ do $$
 declare
     role text;
 begin
-    foreach role in array array['conversationd_daemon', 'conversationd_reader', 'conversationd_operator'] loop
+    foreach role in array array['conversationd_daemon', 'conversationd_hot', 'conversationd_spool', 'conversationd_reader', 'conversationd_operator'] loop
         if not exists (select from pg_roles where rolname = role) then
             execute format('create role %I nologin', role);
         end if;
@@ -29,7 +31,16 @@ grant insert, update on outbox_sink, outbox_lane, outbox_notice, outbox_dispatch
 -- What was told, after its days: the archive itself has none.
 grant delete on outbox_lane, outbox_notice, outbox_dispatch, outbox_attempt to conversationd_daemon;
 
--- With CONVERSATIOND_HOT_STORE=postgres it needs besides what migrations/README.md grants on the tables hot_….
+-- `conversationd run` with CONVERSATIOND_HOT_STORE=postgres, besides. Nothing of it deletes, or changes a message it wrote: what
+-- has expired goes through the function alone.
+grant insert, update on hot_head, hot_row, hot_attempt, hot_dead_letter, hot_control to conversationd_hot;
+grant insert on hot_message to conversationd_hot;
+revoke execute on function hot_expire(integer) from public;
+grant execute on function hot_expire(integer) to conversationd_hot;
+
+-- `conversationd run` with CONVERSATIOND_SPOOL_AFTER_SECONDS, besides: a queue is deleted from.
+grant insert, update, delete on spool, spool_group, spool_replica to conversationd_spool;
+grant update on spool_stage to conversationd_spool;
 
 -- conversationd_reader: CONVERSATIOND_READ_REPLICA_URL, stats, export, verify, explain, hold list.
 

@@ -17,19 +17,20 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^<!-- follow: ([a-z-]+) -->\n```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
+REHEARSAL = [
+    ("docs/runbook.md", "rehearsal", 'until [ -n "$(conversationd dlq list --json)" ]; do kill -0 $!; done'),
+    ("docs/runbook.md", "dead-letters", 'until conversationd conversations list --status closed | grep -q closed; do kill -0 $!; done'),
+]
+REHEARSED = [r"missing_field", r"sent \S+ back into its group", r"^moved=2 left=0 came_back=0 undeleted=0$", r" closed  .* requested "]
+
 # A story: its chapters (document, name of its blocks, what the shell must hold afterwards), and what its output must show.
 STORIES = {
     "the README's demo": (
         [("README.md", "demo", None)],
         [r"^published=(\d+) archived=\1 dead_lettered=0 duplicates=0 calls_per_message=0\.\d\d$"],
     ),
-    "the runbook's rehearsal": (
-        [
-            ("docs/runbook.md", "rehearsal", 'until [ -n "$(conversationd dlq list --json)" ]; do kill -0 $!; done'),
-            ("docs/runbook.md", "dead-letters", 'until conversationd conversations list --status closed | grep -q closed; do kill -0 $!; done'),
-        ],
-        [r"missing_field", r"sent \S+ back into its group", r"^moved=2 left=0 came_back=0 undeleted=0$", r" closed  .* requested "],
-    ),
+    "the runbook's rehearsal": (REHEARSAL, REHEARSED),
+    "the runbook's rehearsal without DynamoDB": ([("docs/runbook.md", "without-dynamodb", None), *REHEARSAL], REHEARSED),
 }
 
 

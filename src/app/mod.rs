@@ -7,6 +7,7 @@ mod observers;
 mod outlets;
 mod portals;
 mod process;
+mod spool;
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,9 +34,10 @@ use crate::{
     hot::{Hot, PostgresStore},
     journal::Journal,
     pipeline::Pipeline,
-    queue::{Inbox, Leases, SqsQueue},
+    queue::{Inbox, Leases, Queue, SqsQueue},
     relay::Relay,
     requests::Requests,
+    spool::Keeper,
     timer::Timer,
 };
 
@@ -48,6 +50,8 @@ pub struct App {
     pub consumer: Consumer,
     /// The loop of the request queue, if there is one.
     pub requests: Option<Requests>,
+    /// Keeps this replica in step with the others about the spool, if there is one.
+    pub keeper: Option<Keeper>,
     /// The timer.
     pub timer: Timer,
     /// The outbound loop; none without a sinks file.
@@ -82,18 +86,27 @@ impl App {
             config.queue_url.clone(),
             config.dead_letter_url.clone(),
             config.visibility,
-        );
+        )
+        .telling_senders(config.senders.are_bound());
         let statements = counters.clone();
         let counted = Arc::new(move || statements.hot_statements.add(1));
         let hot::Built { store, swept } = hot::build(&config.hot, &clients, config.hot_ttl, counted)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let queue = Arc::new(queue);
-        let inbox = Arc::new(Inbox::over(queue.clone(), config.delete_linger));
+        let leases = || Arc::new(Leases::new(config.visibility, config.longest_lease, clock.clone()));
         let (instance, breaker) = (instance(), Arc::<Breaker>::default());
         let readers = answers::Readers::of(config)?;
         let answers = Arc::new(answers::of(config, clients.sqs.control.clone(), readers, &counters, &clock));
         let portals = Arc::new(portals::of(config.sinks.as_ref()));
-        let pipeline = |inbox: Arc<Inbox>| Pipeline {
+        let senders = Arc::new(config.senders.clone());
+        let held = leases();
+        let of_spool = spool::of(config, queue.clone(), store.clone(), held.clone(), counters.clone(), instance)?;
+        let (edge, keeper) = match of_spool {
+            Some((edge, keeper)) => (edge as Arc<dyn Queue>, Some(keeper)),
+            None => (queue.clone() as Arc<dyn Queue>, None),
+        };
+        let inbox = Arc::new(Inbox::over(edge, config.delete_linger));
+        let pipeline = |inbox: Arc<Inbox>, leases: Arc<Leases>| Pipeline {
             hot: Hot::over(store.clone(), config.linger),
             archive: Arc::new(Guarded::by(
                 breaker.clone(),
@@ -101,16 +114,19 @@ impl App {
                 config.database.connections as usize,
             )),
             inbox,
-            leases: Arc::new(Leases::new(config.visibility, config.longest_lease, clock.clone())),
+            leases,
             policy: config.policy,
             counters: counters.clone(),
             clock: clock.clone(),
             answers: answers.clone(),
             portals: portals.clone(),
+            senders: senders.clone(),
         };
         let requests = config.answers.queue_url.clone().map(|url| {
-            let queue = SqsQueue::new(clients.sqs.clone(), url, config.dead_letter_url.clone(), config.visibility);
-            let pipeline = Arc::new(pipeline(Arc::new(Inbox::over(Arc::new(queue), config.delete_linger))));
+            let queue = SqsQueue::new(clients.sqs.clone(), url, config.dead_letter_url.clone(), config.visibility)
+                .telling_senders(senders.are_bound());
+            let inbox = Arc::new(Inbox::over(Arc::new(queue), config.delete_linger));
+            let pipeline = Arc::new(pipeline(inbox, leases()));
             let Limits { wait, drain, .. } = config.limits;
             Requests::new(pipeline, wait, config.answers.at_once, drain, instance)
         });
@@ -124,12 +140,13 @@ impl App {
             None => None,
         };
         Ok(Self {
-            consumer: Consumer::new(Arc::new(pipeline(inbox.clone())), config.limits, instance)
+            consumer: Consumer::new(Arc::new(pipeline(inbox.clone(), held)), config.limits, instance)
                 .parking(config.park.clone()),
             requests,
+            keeper,
             relay,
             journals,
-            timer: Timer::new(store.clone(), inbox, clock.clone(), counters.clone()),
+            timer: Timer::new(store.clone(), inbox, clock.clone(), counters.clone(), instance),
             archive,
             swept,
             observers: Observers::of(config, instance, counters.clone(), breaker, store.clone(), clock),
@@ -177,6 +194,11 @@ impl App {
             async {
                 if let Some(requests) = &self.requests {
                     requests.run(stop.drain.clone()).await;
+                }
+            },
+            async {
+                if let Some(keeper) = &self.keeper {
+                    keeper.run(stop.drain.clone(), loops_ended.clone()).await;
                 }
             },
             self.timer.run(self.period, stop.drain.clone()),

@@ -11,12 +11,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use uuid::Uuid;
 
+use super::version;
 use crate::{
     breaker::Breaker,
     clock::Clock,
     config::Config,
     counters::Counters,
-    fleet::Announcer,
+    fleet::{Announcer, Speaker},
     hot::HotStore,
     telemetry::{Health, HealthFile, Page, Push},
 };
@@ -51,8 +52,8 @@ impl Observers {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let announcer = |every| {
-            let name = (instance.to_string(), host());
-            Arc::new(Announcer::new(hot, counters.clone(), clock.clone(), name, every))
+            let speaker = Speaker { name: instance.to_string(), host: host(), version: version() };
+            Arc::new(Announcer::new(hot, counters.clone(), clock.clone(), speaker, every))
         };
         let announcer = config.beat.map(announcer);
         let push = config.metrics.push.as_ref();
@@ -101,7 +102,7 @@ impl Observers {
 }
 
 /// What this machine, or pod, is called.
-fn host() -> String {
+pub(super) fn host() -> String {
     let told = crate::config::environment("HOSTNAME").filter(|name| !name.trim().is_empty());
     let name = told.or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok()).unwrap_or_default();
     name.trim().chars().take(63).collect()

@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
+use super::ArchiveError;
 use super::columns::to_the_microsecond;
 use super::session::within;
-use super::{ArchiveError, PostgresArchive};
 use crate::domain::{EventId, Notice, RecordChange, Thread, ThreadKey, What, value_digest};
 use crate::outbox;
 
@@ -98,18 +98,6 @@ pub struct Reach<'a> {
     pub received_at: DateTime<Utc>,
 }
 
-impl PostgresArchive {
-    pub(super) async fn hear(&self, change: &RecordChange, reach: Reach<'_>) -> Result<Heard, ArchiveError> {
-        let mut session = self.session().await?;
-        session.command("begin isolation level read committed").await?;
-        let (patience, connection) = session.parts();
-        let heard = hear(patience, connection, change, reach).await?;
-        session.command("commit").await?;
-        session.give_back();
-        Ok(heard)
-    }
-}
-
 /// What is known of a property.
 #[derive(Default, FromRow)]
 struct Before {
@@ -141,7 +129,8 @@ impl Before {
     }
 }
 
-async fn hear(
+/// Takes what happened, within the transaction of `connection`.
+pub(super) async fn hear(
     patience: Duration,
     connection: &mut PgConnection,
     change: &RecordChange,

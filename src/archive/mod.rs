@@ -37,7 +37,6 @@ use thiserror::Error;
 
 pub use content_hash::ContentHash;
 pub use crm_cursor::{Cursor as JournalCursor, Stream};
-pub use crm_link::OlderLink;
 pub use crm_record::{Heard, Reach};
 pub use erase::{ErasureDone, ErasureRequest, Traces};
 pub use figures::{Figures, Grouping, Period};
@@ -45,7 +44,7 @@ pub use guarded::Guarded;
 pub use hold::Hold;
 pub use life::{LateRow, RatingRow, StatsRow};
 pub use link::{COUNTED, LinkRow, Links};
-pub use older::{Older, OlderCount, OlderHeld, OlderKept, OlderService, OlderSpan};
+pub use older::{Older, OlderCount, OlderHeld, OlderKept, OlderLink, OlderService, OlderSpan};
 pub use postgres::{Options, PostgresArchive};
 pub use privileges::{Lacking, NEEDED};
 pub use purge::{Purgeable, Purged};

@@ -16,7 +16,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use super::columns::to_the_microsecond;
 use super::session::{Session, within};
 use super::transaction::PostgresTransaction;
-use super::{Archive, ArchiveError, Heard, Reach, Transaction, crm_link, rating};
+use super::{Archive, ArchiveError, Heard, Reach, Transaction, crm_link, crm_record, rating};
 use crate::domain::{ConversationId, CrmLink, EventId, Notice, Rating, RecordChange, Thread};
 use crate::outbox;
 
@@ -172,7 +172,13 @@ impl Archive for PostgresArchive {
     }
 
     async fn record_changed(&self, change: &RecordChange, reach: Reach<'_>) -> Result<Heard, ArchiveError> {
-        self.hear(change, reach).await
+        let mut session = self.session().await?;
+        session.command("begin isolation level read committed").await?;
+        let (patience, connection) = session.parts();
+        let heard = crm_record::hear(patience, connection, change, reach).await?;
+        session.command("commit").await?;
+        session.give_back();
+        Ok(heard)
     }
 
     async fn request_erasure(

@@ -9,8 +9,10 @@ mod metrics;
 mod older;
 mod reader;
 mod receipt;
+mod senders;
 mod settings;
 mod sinks;
+mod spool;
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
@@ -18,6 +20,8 @@ use crate::{
     consumer::Limits,
     domain::{Policy, TOLD_AT},
     event::Kind,
+    queue::Senders,
+    spool::Rules,
 };
 
 pub use answers::{AnswerConfig, AskConfig, EndpointConfig};
@@ -34,6 +38,7 @@ pub use sinks::{
     AlertRules, ClassifierTarget, DatalakeNames, EgressConfig, JournalConfig, PortalConfig, Protocol, QueueShape,
     RateConfig, SecretRef, SinkConfig, SinksConfig, Target,
 };
+pub use spool::rules_of_spool;
 
 /// How the log looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +82,8 @@ pub struct Config {
     pub hot: HotConfig,
     /// Archive.
     pub database: DatabaseConfig,
+    /// When an outage of the hot store is spooled; `None` for never.
+    pub spool: Option<Rules>,
     /// When conversations close.
     pub policy: Policy,
     /// Life of a message in the hot store.
@@ -91,6 +98,8 @@ pub struct Config {
     pub limits: Limits,
     /// Event types whose exhaustion parks their group.
     pub park: BTreeSet<String>,
+    /// Who may send for which project.
+    pub senders: Senders,
     /// Linger of store requests.
     pub linger: Duration,
     /// Linger of deletes.
@@ -212,6 +221,7 @@ impl Config {
             dead_letter_url,
             queue_region: reader.optional(QUEUE_REGION),
             hot: HotConfig::read_with(&mut reader, &database),
+            spool: spool::read(&mut reader),
             database,
             policy: Policy {
                 grace: reader.seconds(GRACE, 0, DAY),
@@ -237,6 +247,7 @@ impl Config {
                 retries: reader.number(RETRIES, 0, 3),
             },
             park: parking(&mut reader),
+            senders: senders::read(&mut reader),
             linger: Duration::from_millis(reader.number(LINGER, 0, 1000)),
             delete_linger: Duration::from_millis(reader.number(DELETE_LINGER, 0, 1000)),
             metrics: MetricsConfig::read_with(&mut reader),
@@ -253,6 +264,10 @@ impl Config {
     }
 
     fn cross_check(&self, reader: &mut Reader<'_>) {
+        if self.spool.is_some() && matches!(self.hot, HotConfig::Postgres { .. }) {
+            let reason = format!("is for DynamoDB's outages; with {}=postgres there is no spool", HOT_STORE.variable);
+            reader.fault(SPOOL_AFTER, reason);
+        }
         if !self.queue_url.is_empty() && self.queue_url == self.dead_letter_url {
             reader.fault(DEAD_LETTER_URL, format!("must be another queue than {}", QUEUE_URL.variable));
         }

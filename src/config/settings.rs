@@ -45,6 +45,9 @@ settings! {
     DATABASE_SCHEMA = "CONVERSATIOND_DATABASE_SCHEMA", "", "public", "schema of the archive's tables";
     DATABASE_CONNECTIONS = "CONVERSATIOND_DATABASE_CONNECTIONS", "connections", "8", "pool size: closes that run at once";
     HOT_CONNECTIONS = "CONVERSATIOND_HOT_CONNECTIONS", "connections", "16", "pool size of a hot store in PostgreSQL: closes and answers take none of them";
+    SPOOL_AFTER = "CONVERSATIOND_SPOOL_AFTER_SECONDS", "seconds", "off", "an outage of DynamoDB that every replica has seen for so long is spooled: deliveries go into PostgreSQL, and come from there once it is over. Off, they stay in the queue. All replicas have it, or none";
+    SPOOL_LEASE = "CONVERSATIOND_SPOOL_LEASE_SECONDS", "seconds", "600", "with the spool on: how long a replica works on without PostgreSQL, and how long a replica that died is waited for before anything is spooled";
+    SPOOL_BYTES = "CONVERSATIOND_SPOOL_BYTES", "bytes", "10737418240", "the spool takes no more once it is larger, indexes included; the rest stays in the queue";
     READ_CONNECTIONS = "CONVERSATIOND_READ_CONNECTIONS", "connections", "4", "pool size for answers: they take none of the connections of closes";
     READ_REPLICA = "CONVERSATIOND_READ_REPLICA_URL", "", "off", "PostgreSQL URL of a replica of the archive (secret): statistics are read there";
     RECEIPT_KEY = "CONVERSATIOND_RECEIPT_KEY", "", "none", "key that receipts of erasures are signed with (secret), 32 characters at least; `conversationd erase` alone needs it";
@@ -67,6 +70,7 @@ settings! {
     ATTEMPTS = "CONVERSATIOND_ATTEMPTS", "attempts", "8", "failed attempts after which a delivery goes to the dead-letter queue; outages do not count";
     RETRIES = "CONVERSATIOND_RETRIES", "tries", "3", "further tries of what failed before it goes back to the queue, within about a second";
     PARK = "CONVERSATIOND_PARK", "", "none", "event types, with commas between: when one of these fails too often, its group is parked, and all that follows in it becomes dead letters, until `conversationd dlq group unpark`";
+    SENDERS = "CONVERSATIOND_SENDERS", "", "off", "who may send for which project: SENDER=PROJECT or SENDER=*, separated by commas; a sender is what SQS tells of it (SenderId), a role's without its session. Whoever is not listed may send for none: list daemons, operators and whatever forwards as well";
     POLLERS = "CONVERSATIOND_POLLERS", "polls", "8", "polls at once under load; one when quiet";
     IN_FLIGHT = "CONVERSATIOND_IN_FLIGHT", "deliveries", "500", "deliveries held at once";
     IN_FLIGHT_BYTES = "CONVERSATIOND_IN_FLIGHT_BYTES", "bytes", "100663296", "bytes of deliveries held at once; a poll reserves 10 MiB of it";

@@ -6,6 +6,7 @@ mod control;
 mod done;
 mod group;
 mod poll;
+mod runner;
 mod told;
 
 use std::{
@@ -26,8 +27,9 @@ use uuid::Uuid;
 use self::{
     control::Control,
     done::Done,
-    group::{LAST_CALL, Ran, Runner},
+    group::Ran,
     poll::{Attempts, Backoff, Received, poll},
+    runner::{LAST_CALL, Runner},
 };
 use crate::{
     breaker::Breaker,

@@ -6,7 +6,7 @@ use tracing::{error, warn};
 
 use super::{
     control::Told,
-    group::{Runner, Verdict, pause},
+    runner::{Runner, Verdict, given_up, pause},
 };
 use crate::{
     alert::{self, Alert},
@@ -132,9 +132,4 @@ impl Runner {
             }
         }
     }
-}
-
-/// The reason of a dead letter that failed too often.
-pub(super) fn given_up(failure: &Failure, attempts: u32) -> String {
-    format!("given up after failed attempt {attempts}: {failure}")
 }

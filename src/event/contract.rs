@@ -6,9 +6,8 @@
 use serde_json::{Map, Value, json};
 
 use super::envelope::BODY_LIMIT;
-use super::name::Name;
+use super::name::{Asked, Name};
 use super::rating::{CSAT_SCORES, NPS_SCORES};
-use super::request::Asked;
 use super::shape::{Form, Shape, blank, definitions};
 use super::{
     classified, conversation_close, crm, crm_record, due, hubspot, message, project, rating, request_shape, session,
@@ -423,8 +422,7 @@ mod tests {
 
     use super::*;
     use crate::event::fields::asked;
-    use crate::event::name::NAMES;
-    use crate::event::request;
+    use crate::event::name::{NAMES, REQUESTS};
     use crate::event::testing::decode_body;
 
     /// The fields that a schema names, as the readers call them.
@@ -489,7 +487,7 @@ mod tests {
     #[test]
     fn every_name_that_the_decoder_knows_has_a_schema_and_every_schema_is_of_one_name() {
         let every = described();
-        for name in NAMES.map(|(name, _)| name).into_iter().chain(request::NAMES.map(|(name, _)| name)) {
+        for name in NAMES.map(|(name, _)| name).into_iter().chain(REQUESTS.map(|(name, _)| name)) {
             assert!(every.iter().any(|event| event.event_types.contains(&name)), "{name} has no schema");
         }
         for event in every.iter().filter(|event| event.name != SCORED) {

@@ -1,9 +1,8 @@
-//! Names of events, with their aliases.
+//! Names of events and of requests, with their aliases.
 
 use crate::domain::Direction;
 
 use super::rejection::{Code, Rejection};
-use super::request::Asked;
 
 /// What an event is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +81,40 @@ impl Name {
             return Ok(*known);
         }
         Err(Rejection::field(Code::UnknownEventType, "event_type", "is not a name of the contract"))
+    }
+}
+
+/// What a request is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Context,
+    Conversation,
+    Conversations,
+    Stats,
+    State,
+    CrmLink,
+    CrmLinks,
+}
+
+/// Requests and their names; the first is the one it is answered under.
+pub(super) const REQUESTS: [(&str, Asked); 8] = [
+    ("get_context", Asked::Context),
+    ("conversation.get_context", Asked::Context),
+    ("get_conversation", Asked::Conversation),
+    ("list_conversations", Asked::Conversations),
+    ("get_stats", Asked::Stats),
+    ("get_state", Asked::State),
+    ("get_crm_link", Asked::CrmLink),
+    ("list_crm_links", Asked::CrmLinks),
+];
+
+impl Asked {
+    pub(super) fn named(name: &str) -> Option<Self> {
+        REQUESTS.iter().find(|(known, _)| *known == name).map(|(_, asked)| *asked)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        REQUESTS.iter().find(|(_, asked)| *asked == self).map_or("", |(name, _)| name)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::domain::Thread;
 use super::envelope::Envelope;
 use super::fields::{Fields, ID_LIMIT, URN_LIMIT, required};
 use super::identity::Identity;
+use super::name::Asked;
 use super::rejection::{Code, Rejection};
 use super::{Event, Kind, Raw, thread, time};
 
@@ -140,40 +141,6 @@ pub struct ListCrmLinks {
     pub cursor: Option<String>,
     /// Links at most.
     pub limit: Option<u32>,
-}
-
-/// What a request is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    Context,
-    Conversation,
-    Conversations,
-    Stats,
-    State,
-    CrmLink,
-    CrmLinks,
-}
-
-/// Requests and their names; the first is the one it is answered under.
-pub(super) const NAMES: [(&str, Asked); 8] = [
-    ("get_context", Asked::Context),
-    ("conversation.get_context", Asked::Context),
-    ("get_conversation", Asked::Conversation),
-    ("list_conversations", Asked::Conversations),
-    ("get_stats", Asked::Stats),
-    ("get_state", Asked::State),
-    ("get_crm_link", Asked::CrmLink),
-    ("list_crm_links", Asked::CrmLinks),
-];
-
-impl Asked {
-    pub(super) fn named(name: &str) -> Option<Self> {
-        NAMES.iter().find(|(known, _)| *known == name).map(|(_, asked)| *asked)
-    }
-
-    fn name(self) -> &'static str {
-        NAMES.iter().find(|(_, asked)| *asked == self).map_or("", |(name, _)| name)
-    }
 }
 
 impl Request {

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::fields::{ID_LIMIT, URN_LIMIT};
-use super::request::{Asked, CURSOR_LIMIT};
+use super::name::Asked;
+use super::request::CURSOR_LIMIT;
 use super::shape::{Form, Shape, given};
 
 /// The fields of a request's data.

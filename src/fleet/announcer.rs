@@ -40,13 +40,23 @@ struct Look {
     projects: HashMap<String, u64>,
 }
 
+/// Which process speaks.
+#[derive(Clone, Debug)]
+pub struct Speaker {
+    /// Its name, that no other has.
+    pub name: String,
+    /// The machine or pod it runs on.
+    pub host: String,
+    /// Its release, as `--version` tells it.
+    pub version: &'static str,
+}
+
 /// Says how this replica is.
 pub struct Announcer {
     hot: Arc<dyn HotStore>,
     counters: Arc<Counters>,
     clock: Arc<dyn Clock>,
-    name: String,
-    host: String,
+    speaker: Speaker,
     every: Duration,
     started_at: DateTime<Utc>,
     /// Looks of the last minute, and the one before them.
@@ -62,16 +72,16 @@ fn partition(at: DateTime<Utc>) -> String {
 }
 
 impl Announcer {
-    /// Of the process `name` on `host`, which counts into `counters` and starts now; it says how it is `every` so often.
+    /// Of the process `speaker`, which counts into `counters` and starts now; it says how it is `every` so often.
     pub fn new(
         hot: Arc<dyn HotStore>,
         counters: Arc<Counters>,
         clock: Arc<dyn Clock>,
-        (name, host): (String, String),
+        speaker: Speaker,
         every: Duration,
     ) -> Self {
         let started_at = clock.now();
-        Self { hot, counters, clock, name, host, every, started_at, looks: Mutex::default() }
+        Self { hot, counters, clock, speaker, every, started_at, looks: Mutex::default() }
     }
 
     /// Says it until `ended`, and then that it has stopped. Once `stop` was asked for it is draining.
@@ -105,7 +115,7 @@ impl Announcer {
         let rank = u128::try_from(beat.at.timestamp_millis()).unwrap_or_default();
         let row = Row {
             partition: partition(beat.at),
-            name: format!("{ROW}{}", self.name),
+            name: format!("{ROW}{}", self.speaker.name),
             body,
             rank: Sequence(rank),
             expires_at: beat.at + KEPT,
@@ -131,9 +141,9 @@ impl Announcer {
         }
         let recent = recent(&looks, self.started_at);
         Beat {
-            name: self.name.clone(),
-            host: self.host.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            name: self.speaker.name.clone(),
+            host: self.speaker.host.clone(),
+            version: self.speaker.version.to_owned(),
             state,
             started_at: self.started_at,
             at,

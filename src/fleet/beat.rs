@@ -25,7 +25,7 @@ pub struct Beat {
     /// The machine or pod it runs on.
     #[serde(default)]
     pub host: String,
-    /// The release it is of.
+    /// The release it is of, and the commit where it knows it.
     pub version: String,
     /// What it is about.
     pub state: State,

@@ -6,5 +6,5 @@
 mod announcer;
 mod beat;
 
-pub use announcer::{Announcer, beats};
+pub use announcer::{Announcer, Speaker, beats};
 pub use beat::{Beat, Buckets, Levels, Recent, State, quantile};

@@ -2,6 +2,9 @@
 //!
 //! There is no delete here: messages leave by TTL alone (W10), which is free and cannot take one that arrived meanwhile.
 
+mod control;
+mod walk;
+
 use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;

@@ -33,7 +33,7 @@ pub use control::{Control, Controls, HEARD_WITHIN, Parked, Pause, SKIP_HOLDS, Sk
 pub use dead_letters::{DeadLetter, DeadLetters, Settled, Settlement};
 pub use dynamo::DynamoStore;
 pub use item::{DUE_INDEX, DUE_SHARDS};
-pub use postgres::{Database, EXPIRED_AT_ONCE, PostgresStore};
+pub use postgres::{Database, EXPIRED_AT_ONCE, NEEDED, PostgresStore};
 pub use rows::Row;
 pub use sweep::{ItemKey, Sought, SweepPlace, Swept, SweptPage, WholeStore};
 pub use walk::{Walk, Walked, Way};

@@ -24,11 +24,13 @@ pub mod publish;
 pub mod reconcile;
 pub mod schema;
 pub mod settings;
+pub mod spool;
 pub mod stats;
 pub mod top;
 pub mod verify;
 
 mod bar;
+mod letters;
 mod mask;
 mod moment;
 mod output;

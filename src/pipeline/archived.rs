@@ -1,5 +1,7 @@
 //! What goes into the archive beside a close: late messages, ratings, and what is said of a closed conversation.
 
+use std::sync::Arc;
+
 use tracing::debug;
 
 use super::{Failure, Pipeline, Work};
@@ -7,6 +9,7 @@ use crate::{
     domain::{Changes, Classification, Close, Conversation, Details, Head, Message, Rating, Record, Stretch, Thread},
     event::Event,
     handler::Rated,
+    hot::Put,
 };
 
 /// What is known of a closed conversation, and how it ended. Its head says all of it, as long as that is its head: if nothing was
@@ -38,22 +41,25 @@ fn record(stretch: Stretch) -> Record {
 }
 
 impl Pipeline {
-    /// Appends one message to a conversation that has closed.
+    /// Appends one message to a conversation that has closed. It stands in the hot store too, as all others do: should the archive
+    /// ever forget what it has committed, `reconcile` finds it there.
     pub(super) async fn append_late(
         &self,
         work: &Work,
         thread: &Thread,
         head: Option<&Head>,
         stretch: Stretch,
-        message: &Message,
+        message: &Arc<Message>,
     ) -> Result<(), Failure> {
+        self.hot.put(Put { thread: thread.key(), conversation: stretch.id, message: message.clone() }).await?;
+        self.still_ours(work)?;
         let (record, close) = remembered(head, stretch);
         let record = Record {
             contact_name: message.contact_name.clone().or(record.contact_name),
             agent_id: message.agent_id.clone().or(record.agent_id),
             ..record
         };
-        self.append_archived(work, thread, &record, &close, std::slice::from_ref(message)).await
+        self.append_archived(work, thread, &record, &close, std::slice::from_ref(&**message)).await
     }
 
     pub(super) async fn append_archived(

@@ -20,6 +20,8 @@ pub struct Leases {
     longest: Duration,
     clock: Arc<dyn Clock>,
     held: Mutex<BTreeMap<Receipt, Lease>>,
+    /// No lease lasts beyond this, on either clock; `None` for no such end.
+    permitted: Mutex<Option<(Instant, DateTime<Utc>)>>,
 }
 
 /// Kept on two clocks: the monotonic one stands still while a machine is suspended, and the wall clock can be set back.
@@ -47,7 +49,7 @@ const AFTER_WAIT: Duration = Duration::from_secs(5);
 impl Leases {
     /// Leases of `visibility` each, extended while held up to `longest` after the receipt.
     pub fn new(visibility: Duration, longest: Duration, clock: Arc<dyn Clock>) -> Self {
-        Self { visibility, longest, clock, held: Mutex::default() }
+        Self { visibility, longest, clock, held: Mutex::default(), permitted: Mutex::default() }
     }
 
     /// What each extension asks for.
@@ -63,6 +65,22 @@ impl Leases {
     /// Deliveries are about to be asked for, with such a wait.
     pub fn ask(&self, wait: Duration) -> Asked {
         Asked { at: Instant::now(), by_wall: self.clock.now(), patience: wait + AFTER_WAIT }
+    }
+
+    /// From now on no lease lasts longer than `time` after this was asked for, unless it is permitted again.
+    pub fn permit(&self, asked: Asked, time: Duration) {
+        *self.permitted.lock().unwrap_or_else(PoisonError::into_inner) = Some((asked.at + time, asked.by_wall + time));
+    }
+
+    /// Whether there may be leases at all.
+    pub fn permitted(&self) -> bool {
+        self.permitted_after(Duration::ZERO)
+    }
+
+    fn permitted_after(&self, margin: Duration) -> bool {
+        let permitted = *self.permitted.lock().unwrap_or_else(PoisonError::into_inner);
+        let (now, wall) = (Instant::now() + margin, self.clock.now() + margin);
+        permitted.is_none_or(|(until, until_by_wall)| now < until && wall < until_by_wall)
     }
 
     /// A delivery was received just now; unless the answer took too long: then perhaps as soon as it was asked for.
@@ -91,7 +109,8 @@ impl Leases {
     pub fn holds(&self, receipt: &Receipt) -> bool {
         let margin = MARGIN.min(self.visibility / 4);
         let (now, wall) = (Instant::now() + margin, self.clock.now() + margin);
-        self.lock().get(receipt).is_some_and(|lease| !lease.leaving && now < lease.until && wall < lease.until_by_wall)
+        let held = |lease: &Lease| !lease.leaving && now < lease.until && wall < lease.until_by_wall;
+        self.lock().get(receipt).is_some_and(held) && self.permitted_after(margin)
     }
 
     /// Every delivery held.
@@ -227,6 +246,25 @@ mod tests {
         assert_eq!(leases.held(), [receipt("a")]);
         advance(Duration::from_secs(31)).await;
         assert!(leases.to_extend().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_lease_lasts_beyond_what_is_permitted_and_a_suspended_machine_is_permitted_nothing() {
+        let (leases, wall) = leases(60, 300);
+        assert!(leases.permitted(), "nobody asked for an end");
+        let asked = leases.ask(Duration::ZERO);
+        leases.permit(asked, Duration::from_secs(10));
+        leases.take(receipt("a"), asked);
+        advance(Duration::from_secs(7)).await;
+        assert!(leases.holds(&receipt("a")));
+        advance(Duration::from_secs(2)).await;
+        assert!(leases.permitted() && !leases.holds(&receipt("a")), "too close to its end to start a write");
+        advance(Duration::from_secs(1)).await;
+        assert!(!leases.permitted());
+        leases.permit(leases.ask(Duration::ZERO), Duration::from_secs(10));
+        assert!(leases.permitted() && leases.holds(&receipt("a")), "permitted again");
+        *wall.slept.lock().expect("lock") = TimeDelta::minutes(1);
+        assert!(!leases.permitted());
     }
 
     #[tokio::test(start_paused = true)]

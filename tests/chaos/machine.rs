@@ -17,22 +17,29 @@ impl Machine {
     /// This one, now; the archive says what it is.
     pub async fn now(database: &str) -> Self {
         Self {
-            date: SystemClock.now().format("%Y-%m-%d %H:%M UTC").to_string(),
-            commit: commit(),
+            date: now(),
+            commit: Self::commit(),
             machine: machine(),
             postgres: postgres(database).await.unwrap_or_else(|| "unknown".to_owned()),
         }
     }
+
+    /// This checkout's commit, and whether it was changed.
+    pub fn commit() -> String {
+        let git = |arguments: &[&str]| {
+            let said = Command::new("git").args(arguments).output().ok()?;
+            said.status.success().then(|| String::from_utf8_lossy(&said.stdout).trim().to_owned())
+        };
+        let changed = git(&["status", "--porcelain", "--untracked-files=no", "--", "src", "tests", "Cargo.lock"]);
+        let changed =
+            if changed.is_some_and(|changed| !changed.is_empty()) { ", and changes not committed" } else { "" };
+        git(&["rev-parse", "--short=12", "HEAD"]).map_or_else(|| "unknown".to_owned(), |commit| commit + changed)
+    }
 }
 
-fn commit() -> String {
-    let git = |arguments: &[&str]| {
-        let said = Command::new("git").args(arguments).output().ok()?;
-        said.status.success().then(|| String::from_utf8_lossy(&said.stdout).trim().to_owned())
-    };
-    let changed = git(&["status", "--porcelain", "--untracked-files=no", "--", "src", "tests", "Cargo.lock"]);
-    let changed = if changed.is_some_and(|changed| !changed.is_empty()) { ", and changes not committed" } else { "" };
-    git(&["rev-parse", "--short=12", "HEAD"]).map_or_else(|| "unknown".to_owned(), |commit| commit + changed)
+/// This minute.
+pub fn now() -> String {
+    SystemClock.now().format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 fn machine() -> String {

@@ -4,11 +4,13 @@
 
 mod harness;
 mod machine;
+mod record;
 mod report;
 mod run;
 mod scoreboard;
 mod simulation;
 mod soak;
+mod tested;
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -1,7 +1,7 @@
 //! `run`: rounds of faults, one after the other, with a table at the end.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Mutex,
     time::{Duration, Instant},
 };
@@ -11,18 +11,20 @@ use futures_util::{StreamExt, stream};
 
 use crate::{
     harness::{
-        daemon::present,
+        daemon::{faketime, present},
         fault::{Fault, Reach},
         history::History,
         load::Rate,
+        outage::stack_is_local,
         rng::Rng,
         round::{Outcome, Plan, play},
         site::{database_url, root},
-        trial::stack_is_local,
     },
     machine::Machine,
+    record::Record,
     report::Report,
     simulation::simulate,
+    tested,
 };
 
 /// No new trials of a round after this: its tables grow, and the emulator slows down with them.
@@ -79,7 +81,10 @@ pub struct Arguments {
     /// Seeds of the simulation besides, for the rows of the report that it covers
     #[arg(long, default_value_t = 0)]
     simulate: u64,
-    /// Where the report goes; written again after every round
+    /// Tests of rows of the report, by their binaries, or all of them: archive, crash, fuzz, outbox, …
+    #[arg(long, value_delimiter = ',', value_name = "BINARIES")]
+    tests: Vec<String>,
+    /// Where the report goes; written again after every round, as is what it knows, beside it as JSON
     #[arg(long, value_name = "FILE", default_value = "target/chaos/RELIABILITY.md")]
     report: PathBuf,
 }
@@ -91,13 +96,17 @@ impl Arguments {
         if faults.is_empty() {
             faults = Fault::ALL.to_vec();
             faults.extend(self.old.as_ref().map(|_| Fault::Versions));
+            faults.extend(faketime().map(|_| Fault::Skew));
             if !stack_is_local() {
                 eprintln!("the stores are not the local stack's: they are not stopped");
-                faults.retain(|fault| !matches!(fault, Fault::PostgresStop | Fault::AwsRestart));
+                faults.retain(|fault| !fault.stops_a_store());
             }
         }
         if faults.contains(&Fault::Versions) && self.old.is_none() {
             bail!("two versions need an older program: --old PROGRAM");
+        }
+        if faults.contains(&Fault::Skew) && faketime().is_none() {
+            bail!("other clocks need libfaketime (Debian, Ubuntu: apt-get install libfaketime)");
         }
         let mut rounds = Vec::new();
         for fault in faults {
@@ -133,6 +142,7 @@ impl Arguments {
             (self.minutes != MINUTES).then(|| format!("MINUTES={}", self.minutes)),
             self.old.as_ref().map(|_| "OLD=an-older-program".to_owned()),
             (self.simulate > 0).then(|| format!("SIMULATE={}", self.simulate)),
+            (!self.tests.is_empty()).then(|| format!("TESTS={}", self.tests.join(","))),
             Some(format!("SEED={seed}")),
         ];
         format!("make chaos {}", parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
@@ -152,7 +162,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         old: arguments.old.as_ref().map(|_| arguments.old_is.clone()),
         seed,
         sums: Default::default(),
-        simulated: None,
+        record: Record::read(&arguments.report)?,
         complete: false,
     });
     let mut rng = Rng(seed);
@@ -186,7 +196,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
                 well &= outcome.violations.is_empty();
                 let mut report = report.lock().expect("nobody panics with it");
                 report.add(&outcome);
-                write(&report, &arguments.report)?;
+                report.write(&arguments.report)?;
             }
         }
     }
@@ -195,10 +205,16 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         eprintln!("simulating {} seeds", arguments.simulate);
         let simulated = simulate(seed & 0x7fff_ffff, arguments.simulate).await?;
         well &= simulated.violations == 0;
-        report.simulated = Some(simulated);
+        report.record.simulated = Some(simulated);
+    }
+    for test in tested::of_rows(&arguments.tests) {
+        eprintln!("{}", test.command());
+        let said = tested::run(&test).await?;
+        well &= said.failed == 0;
+        report.record.tested.insert(test.command(), said);
     }
     report.complete = true;
-    write(&report, &arguments.report)?;
+    report.write(&arguments.report)?;
     println!("{}", report.table());
     println!("seed={seed} folder={} report={}", folder.display(), arguments.report.display());
     Ok(well)
@@ -234,11 +250,4 @@ async fn told(mut plan: Plan) -> anyhow::Result<Option<(Plan, Outcome)>> {
         eprintln!("  the history is {}; its stores are kept", history.path.display());
     }
     Ok(Some((plan, outcome)))
-}
-
-fn write(report: &Report, path: &Path) -> anyhow::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    std::fs::write(path, report.document()).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -3,13 +3,19 @@
 use std::{collections::BTreeMap, process::Stdio};
 
 use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
-use crate::harness::site::root;
+use crate::{
+    harness::site::root,
+    machine::{self, Machine},
+};
 
 /// What a run of the simulation saw.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Simulated {
+    pub when: String,
+    pub commit: String,
     pub first: u64,
     pub seeds: u64,
     pub violations: u64,
@@ -43,5 +49,6 @@ fn read(first: u64, said: &str) -> anyhow::Result<Simulated> {
         }
     }
     let Some((seeds, violations)) = total else { bail!("no line says how many seeds") };
-    Ok(Simulated { first, seeds, violations, calls, times })
+    let (when, commit) = (machine::now(), Machine::commit());
+    Ok(Simulated { when, commit, first, seeds, violations, calls, times })
 }

@@ -47,6 +47,34 @@ fn due_at_once(story: &mut Story) {
     }
 }
 
+/// How long `replicas` take for them.
+async fn midnight(replicas: u32) -> Duration {
+    let conversations = conversations() as usize;
+    let mut story = Story::begin(1 + conversations);
+    due_at_once(&mut story);
+    sleep(POLICY.idle).await;
+    let began = story.world.elapsed();
+    let _daemons: Vec<Replica> = (0..replicas).map(|who| Replica::start(&story.world, who, 0, 0)).collect();
+    while story.world.state().archive.conversations.len() < conversations {
+        sleep(Duration::from_secs(1)).await;
+        assert!(story.world.elapsed() < HOUR, "the midnight does not end");
+    }
+    let took = story.world.elapsed() - began;
+    println!(
+        "{replicas} replicas: {conversations} conversations in {took:?}, {:.0} a second",
+        conversations as f64 / took.as_secs_f64()
+    );
+    story.rests_within(HOUR).await;
+    story.holds();
+    took
+}
+
+#[tokio::test(start_paused = true)]
+async fn replicas_share_a_midnight_without_a_word_between_them() {
+    let (alone, four) = (midnight(1).await, midnight(4).await);
+    assert!(four * 2 < alone, "one took {alone:?}, four {four:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn conversations_due_at_one_midnight_close_at_a_bounded_rate_and_nobody_waits_behind_them() {
     let conversations = conversations() as usize;

@@ -91,6 +91,7 @@ impl House {
             clock,
             answers,
             portals: Arc::default(),
+            senders: Arc::default(),
         };
         drop(_here);
         Self { world, pipeline, runtime }
@@ -159,7 +160,8 @@ impl House {
         let archived = |id: &ConversationId| {
             let close = state.closes.get(id);
             // nothing was said in it while it was open: what a window said of it is known only until the next one opens
-            let forgotten = !world.hot.messages.keys().any(|(_, of, ..)| of == id);
+            let forgotten =
+                state.messages.iter().filter(|(of, _)| of == id).all(|(_, event)| state.late.contains(event));
             let details = state.details.get(id).filter(|_| !forgotten).cloned().unwrap_or_default();
             let variables = state.variables.get(id).into_iter().flatten();
             Archived {

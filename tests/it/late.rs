@@ -26,6 +26,9 @@ async fn a_message_that_occurred_inside_a_closed_conversation_is_appended_to_it(
     assert_eq!(archived[0].closed_at, before[0].closed_at, "how it ended stays");
     assert_eq!(archived[0].resolution, before[0].resolution);
     assert_eq!(stack.head(&thread).await, head);
+    let id = conversationd::domain::ConversationId(archived[0].id);
+    let hot = stack.hot().page(&thread.key(), id, None).await.expect("a page");
+    assert_eq!(hot.messages.len(), 4, "should the archive forget it, it is found here");
 
     // and again: once is enough
     stack.publish(&[thread.said("m2", archived[0].messages[1].occurred_at)]).await;

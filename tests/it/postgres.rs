@@ -104,7 +104,7 @@ async fn closes_that_wait_for_the_archive_hold_up_no_message() {
     stack.done().await;
 }
 
-/// As the grants of migrations/README.md have it. Roles come and go with their transaction.
+/// As infra/archive/roles.sql has it. Roles come and go with their transaction.
 #[tokio::test]
 async fn a_daemon_that_may_not_delete_lets_go_of_what_expired_and_of_nothing_else() {
     let stack = Stack::with("expiry", &[POSTGRES]).await;
@@ -112,15 +112,13 @@ async fn a_daemon_that_may_not_delete_lets_go_of_what_expired_and_of_nothing_els
     stack.publish(&[live.says("m1"), live.close(), over.says("m1"), over.close()]).await;
     stack.settle().await;
     let mut transaction = stack.transaction().await;
-    let grants = "
+    let over = "
         update hot_message set expires_at = now() - interval '1 second' where thread like '%tel:over%';
-        update hot_head set expires_at = now() - interval '1 second' where thread like '%tel:over%';
-        create role it_daemon;
-        do $$ begin execute format('grant usage on schema %I to it_daemon', current_schema()); end $$;
-        grant select, insert, update on hot_head, hot_row, hot_attempt, hot_dead_letter, hot_control to it_daemon;
-        grant select, insert on hot_message to it_daemon;
-        set local role it_daemon";
-    sqlx::raw_sql(grants).execute(&mut *transaction).await.expect("granted");
+        update hot_head set expires_at = now() - interval '1 second' where thread like '%tel:over%'";
+    sqlx::raw_sql(over).execute(&mut *transaction).await.expect("over");
+    let roles = include_str!("../../infra/archive/roles.sql").replace("conversationd_", "it_expiry_");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(roles)).execute(&mut *transaction).await.expect("granted");
+    sqlx::raw_sql("set local role it_expiry_hot").execute(&mut *transaction).await.expect("a daemon");
     let gone: i64 = sqlx::query_scalar("select hot_expire(1000)").fetch_one(&mut *transaction).await.expect("swept");
     assert_eq!(gone, 2, "a message and a head");
     let left: (i64, i64) = sqlx::query_as("select (select count(*) from hot_message), (select count(*) from hot_head)")

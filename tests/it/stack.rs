@@ -106,6 +106,11 @@ impl Stack {
         Self { app, settings: all, clients, provisioned, schema, pool, hot }
     }
 
+    /// The schema of its tables.
+    pub fn schema(&self) -> &str {
+        &self.schema
+    }
+
     /// Another replica in this process.
     pub async fn replica(&self) -> App {
         build(&self.settings).await

@@ -36,6 +36,8 @@ pub struct ArchiveState {
     /// What conversations were told to be, and what was said: what stands is in the two above.
     pub known: BTreeMap<ConversationId, (Thread, Record)>,
     pub said: BTreeMap<EventId, Message>,
+    /// Those of them that were appended to a conversation that had closed.
+    pub late: BTreeSet<EventId>,
     /// What was announced: the conversation, whether it is an amendment, and which messages.
     pub notices: Vec<(ConversationId, bool, Vec<EventId>)>,
     /// Ratings: the conversation each stands with, if any.
@@ -226,6 +228,9 @@ impl Transaction for ModelTransaction {
                 if !(stands || repeated && state.mutant != Mutant::RandomKeys) {
                     new.push(event);
                 }
+            }
+            if late {
+                state.archive.late.extend(&new);
             }
             let said: Vec<String> = new.iter().map(short).collect();
             state.detail(|| format!(" into {}: {}", short(id), said.join(" ")));

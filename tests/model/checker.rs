@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use conversationd::domain::{Conversation, ConversationId, EventId};
+use conversationd::{
+    domain::{Conversation, ConversationId, EventId},
+    spool::Stage,
+};
 
 use super::{
     life::{self, Life},
@@ -55,6 +58,8 @@ pub enum Violation {
     I13Foreign,
     /// A reply was tried more often than its question was received, or nobody had asked.
     I14AskedOnce,
+    /// A delivery was settled while one of its group that was sent before it waited in the spool.
+    I15Overtaken,
     /// The system did not come to rest in time.
     L1NotDrained,
 }
@@ -64,6 +69,8 @@ pub fn at_rest(state: &State) -> bool {
     let dead = state.sqs.dead.iter().any(|dead| !super::scenario::is_poison(&dead.body));
     state.sqs.is_empty()
         && !dead
+        && state.spool.is_empty()
+        && state.spool.stage() == Stage::Direct
         && state.hot.heads.values().all(|head| matches!(head.conversation, Conversation::Closed(_)))
 }
 
@@ -120,6 +127,9 @@ pub fn check(state: &State, published: &Published, drained: bool) -> Vec<Violati
     }
     violations.extend(life::check(state, &published.life));
     violations.extend(questions::check(state, published));
+    if state.spool.overtaken {
+        violations.push(Violation::I15Overtaken);
+    }
     if !drained {
         violations.push(Violation::L1NotDrained);
     }

@@ -14,6 +14,7 @@ pub mod questions;
 pub mod replica;
 pub mod rng;
 pub mod scenario;
+pub mod spool;
 pub mod sqs;
 pub mod witness;
 pub mod world;

@@ -65,6 +65,12 @@ pub enum Mutant {
     AnyProject,
     /// A reply that could not be sent is sent again.
     RepliesAgain,
+    /// The fleet spools without waiting for those who still take from the queue.
+    SpoolAlone,
+    /// A replica that cannot be heard goes on for hours.
+    SpoolLease,
+    /// Deliveries are spooled whatever the fleet has gone on to.
+    SpoolLate,
     /// A group goes by two names: its deliveries are handled side by side.
     SplitGroups,
     /// What is given back stays hidden.
@@ -74,7 +80,7 @@ pub enum Mutant {
 }
 
 /// Every broken rule that what stands in the stores at the end can tell of; the last ones are for the consumer's laws.
-pub const MUTANTS: [Mutant; 20] = [
+pub const MUTANTS: [Mutant; 23] = [
     Mutant::RatingForgotten,
     Mutant::RandomKeys,
     Mutant::EventIdNotUnique,
@@ -95,6 +101,9 @@ pub const MUTANTS: [Mutant; 20] = [
     Mutant::StaleAnswers,
     Mutant::AnyProject,
     Mutant::RepliesAgain,
+    Mutant::SpoolAlone,
+    Mutant::SpoolLease,
+    Mutant::SpoolLate,
 ];
 
 /// A hot store that breaks a rule which is about what is read or written when.

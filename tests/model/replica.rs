@@ -17,10 +17,12 @@ use conversationd::{
     domain::Policy,
     hot::{Hot, HotStore},
     pipeline::Pipeline,
-    queue::{Inbox, Leases},
+    queue::{Inbox, Leases, Queue},
+    spool::{Keeper, Limits as SpoolLimits, Rules, SpoolStore, SpooledQueue},
     timer::Timer,
 };
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
@@ -28,6 +30,7 @@ use super::{
     archive::ModelArchive,
     hot::ModelHot,
     mutant::Mutant,
+    spool::{self, ModelSpool},
     sqs::ModelQueue,
     witness::Process,
     world::{Link, World},
@@ -96,34 +99,57 @@ impl Replica {
             let state = world.state();
             (state.mutant, state.sqs.visibility)
         };
-        let lease = if mutant == Mutant::LongLeases { Duration::from_secs(36_000) } else { visibility };
+        let hours = Duration::from_secs(36_000);
+        let lease = if mutant == Mutant::LongLeases { hours } else { visibility };
         let store: Arc<dyn HotStore> = match mutant {
             Mutant::Shipped => Arc::new(ModelHot(link.clone())),
             _ => Arc::new(super::mutant::Broken { hot: ModelHot(link.clone()), last: Default::default() }),
         };
         let counters = Arc::new(Counters::default());
         let clock: Arc<dyn Clock> = Arc::new(SkewedClock { world: world.clone(), ahead: TimeDelta::seconds(ahead) });
-        let inbox = Arc::new(Inbox::over(Arc::new(ModelQueue(link.clone())), Duration::from_millis(10)));
+        let leases = Arc::new(Leases::new(lease, Duration::from_secs(300), clock.clone()));
+        let instance = Uuid::from_u64_pair(u64::from(who), life);
+        let queue: Arc<dyn Queue> = Arc::new(ModelQueue(link.clone()));
+        let spooled = world.state().spool.on.then(|| {
+            let spool: Arc<dyn SpoolStore> = Arc::new(ModelSpool(link.clone()));
+            let edge = Arc::new(SpooledQueue::new(queue.clone(), spool.clone(), leases.clone()));
+            let lease = if mutant == Mutant::SpoolLease { hours } else { spool::LIMITS.lease };
+            let spool_limits = SpoolLimits { lease, ..spool::LIMITS };
+            let rules = Rules { limits: spool_limits, bytes: u64::MAX, wait: limits.wait };
+            let whose = (instance, format!("replica {who}"));
+            let (store, counters) = (store.clone(), counters.clone());
+            (edge.clone(), Keeper::new((edge, spool), store, leases.clone(), counters, rules, whose))
+        });
+        let edge = spooled.as_ref().map_or_else(|| queue.clone(), |(edge, _)| edge.clone() as Arc<dyn Queue>);
+        let inbox = Arc::new(Inbox::over(edge, Duration::from_millis(10)));
         let pipeline = Arc::new(Pipeline {
             hot: Hot::over(store.clone(), Duration::from_millis(3)),
             archive: Arc::new(Guarded::by(Arc::default(), Arc::new(ModelArchive(link.clone())), CONNECTIONS)),
             inbox: inbox.clone(),
-            leases: Arc::new(Leases::new(lease, Duration::from_secs(300), clock.clone())),
+            leases,
             policy: POLICY,
             counters: counters.clone(),
             clock: clock.clone(),
             answers: answers(&link, &counters, &clock),
             portals: Arc::default(),
+            senders: Arc::new(world.state().sqs.senders.clone()),
         });
-        let instance = Uuid::from_u64_pair(u64::from(who), life);
         let consumer = Consumer::new(pipeline, limits, instance).parking(world.state().hot.parks.clone());
-        let timer = Timer::new(store, inbox, clock, counters);
+        let timer = Timer::new(store, inbox, clock, counters, instance);
         let stop = Stop::default();
-        let (stop_consumer, stop_timer) = (stop.clone(), stop.drain.clone());
-        let loops = vec![
-            tokio::spawn(async move { consumer.run(stop_consumer).await }),
+        let (stop_consumer, stop_timer, ended) = (stop.clone(), stop.drain.clone(), CancellationToken::new());
+        let consumer_ended = ended.clone();
+        let mut loops = vec![
+            tokio::spawn(async move {
+                consumer.run(stop_consumer).await;
+                consumer_ended.cancel();
+            }),
             tokio::spawn(async move { timer.run(Duration::from_secs(15), stop_timer).await }),
         ];
+        if let Some((_, keeper)) = spooled {
+            let stop = stop.drain.clone();
+            loops.push(tokio::spawn(async move { keeper.run(stop, ended).await }));
+        }
         Self { alive, stop, loops }
     }
 

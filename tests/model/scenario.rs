@@ -13,6 +13,7 @@ use super::{
     questions,
     replica::{Replica, VISIBILITY},
     rng::Rng,
+    spool,
     sqs::Dead,
     witness::{Breach, Witness},
     world::{CrashPoint, Faults, World, short},
@@ -172,6 +173,11 @@ async fn scenario(plan: Plan) -> Outcome {
             state.hot.refused.extend((refused > 0).then(|| message_id(&thread(0), refused)));
         }
     }
+    // drawn apart: other seeds' runs stay what they are
+    let mut apart = Rng(plan.seed ^ 0x5900);
+    let spools = !calm && plan.watched.is_none() && apart.chance(400);
+    world.state().spool.on = spools;
+    let outages = spools.then(|| tokio::spawn(spool::outages(world.clone(), apart, shape.replicas)));
     let nemesis = tokio::spawn(nemesis(world.clone(), shape.replicas, shape.kills, shape.stops, shape.skewed));
     let mut published = publish(&world, &mut rng, &shape, calm).await;
     sleep(Duration::from_secs(if calm { 10 } else { 120 })).await;
@@ -179,6 +185,8 @@ async fn scenario(plan: Plan) -> Outcome {
         let mut state = world.state();
         state.faults = Faults { longest_stall: 1, ..Faults::default() };
         state.hot.refused.clear();
+        outages.iter().for_each(JoinHandle::abort);
+        state.cut.clear();
     }
     let mut drained = false;
     for _ in 0..PATIENCE {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use conversationd::{
     domain::Sequence,
-    queue::{BATCH, Command, DeadLetterReason, Delivery, Queue, QueueError, Receipt},
+    queue::{BATCH, Command, DeadLetterReason, Delivery, Queue, QueueError, Receipt, Senders},
 };
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
@@ -45,6 +45,8 @@ pub struct SqsState {
     pub calls: BTreeMap<&'static str, u64>,
     pub visibility: Duration,
     pub max_receive_count: u32,
+    /// Who may send for which project, for replicas that start.
+    pub senders: Senders,
     /// Whether a hidden delivery holds back those behind it in its group.
     pub locked: bool,
     /// How often requests were received, by their bodies.
@@ -425,7 +427,9 @@ impl Queue for ModelQueue {
     }
 
     async fn dead_letter(&self, delivery: &Delivery, reason: &DeadLetterReason) -> Result<(), QueueError> {
-        let (group, body) = (group_of(&delivery.receipt), delivery.body.clone());
+        let spooled = delivery.receipt.0.starts_with("spool:");
+        let group = if spooled { delivery.group_id.clone() } else { group_of(&delivery.receipt) };
+        let body = delivery.body.clone();
         let (message_id, reason) = (delivery.message_id.clone(), Some(reason.clone()));
         let dead = Dead { message_id, group: group.clone(), body, reason };
         self.counts("dead_letter");
@@ -451,6 +455,7 @@ impl ModelQueue {
 fn delete(state: &mut State, receipt: &Receipt, now: Duration) -> Result<(), QueueError> {
     if let Some((group, id)) = state.sqs.good(receipt, now) {
         witness::deletes(state, &group, id, now);
+        state.spool.settled_directly(&group, &id.to_string(), FIRST_SEQUENCE + u128::from(id));
     }
     state.sqs.delete(receipt, now)
 }

@@ -21,6 +21,7 @@ use super::{
     hot::HotState,
     mutant::Mutant,
     rng::Rng,
+    spool::SpoolState,
     sqs::SqsState,
     witness::{About, Call, Witness},
 };
@@ -60,6 +61,23 @@ pub enum CrashPoint {
     After(u64),
 }
 
+/// What may be cut by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Road {
+    Hot,
+    Spool,
+}
+
+/// The road that an operation takes.
+fn road(what: &str) -> Option<Road> {
+    match what {
+        "heads" | "head_open" | "head_closing" | "head_closed" | "put" | "page" | "walk" | "overtook"
+        | "last_received" | "due" | "charge" | "control" | "controls" | "dead_letter_row" | "dead_letters"
+        | "mark_dead_letter" | "rows" | "write_row" => Some(Road::Hot),
+        _ => what.starts_with("spool_").then_some(Road::Spool),
+    }
+}
+
 /// Everything outside the daemon.
 pub struct State {
     pub rng: Rng,
@@ -68,6 +86,7 @@ pub struct State {
     pub sqs: SqsState,
     pub hot: HotState,
     pub archive: ArchiveState,
+    pub spool: SpoolState,
     /// What was sent to reply queues.
     pub replies: Vec<Reply>,
     /// How often a reply was tried, by its deduplication id.
@@ -82,6 +101,8 @@ pub struct State {
     pub trace: Trace,
     /// Operations that never arrive, for now.
     pub down: BTreeSet<&'static str>,
+    /// Roads of replicas on which nothing gets through, for now.
+    pub cut: BTreeSet<(u32, Road)>,
     /// Operations whose next answer is lost.
     pub lose_next: BTreeSet<&'static str>,
     /// Operations whose next call never arrives.
@@ -153,6 +174,7 @@ impl World {
                 sqs: SqsState::default(),
                 hot: HotState::default(),
                 archive: ArchiveState::default(),
+                spool: SpoolState::default(),
                 replies: Vec::new(),
                 reply_attempts: BTreeMap::new(),
                 calls: 0,
@@ -161,6 +183,7 @@ impl World {
                 sometimes: BTreeMap::new(),
                 trace: Trace { hash: 0xcbf2_9ce4_8422_2325, lines: trace.then(Vec::new) },
                 down: BTreeSet::new(),
+                cut: BTreeSet::new(),
                 lose_next: BTreeSet::new(),
                 refuse_next: BTreeSet::new(),
                 pace: BTreeMap::new(),
@@ -302,7 +325,9 @@ impl Link {
         let state = &mut *state;
         let call = state.calls;
         state.calls += 1;
-        let (down, lose) = (state.down.contains(what) || state.refuse_next.remove(what), state.lose_next.remove(what));
+        let cut = road(what).is_some_and(|road| state.cut.contains(&(self.who, road)));
+        let down = cut || state.down.contains(what) || state.refuse_next.remove(what);
+        let lose = state.lose_next.remove(what);
         let (rng, faults) = (&mut state.rng, state.faults);
         let slow = if rng.chance(faults.slow) { rng.below(20_000) } else { 0 };
         let stalls = if faults.hot.contains(&what) { faults.hot_stall } else { faults.stall };

@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::types::{
 use aws_sdk_sqs::types::QueueAttributeName as Name;
 use conversationd::{
     archive::{NEEDED, Options, PostgresArchive},
+    hot,
     operate::{definition::Definition, provision::provision},
 };
 use futures_util::{StreamExt, stream};
@@ -141,11 +142,28 @@ impl Ground<'_> {
 
     /// A role with every right that the daemon needs, but for `without`.
     async fn role(&mut self, what: &str, without: Option<(&str, &str)>) -> Vec<(&'static str, String)> {
+        self.role_with(NEEDED, what, without).await
+    }
+
+    /// The same of a daemon without DynamoDB.
+    async fn hot_role(&mut self, what: &str, without: Option<(&str, &str)>) -> Vec<(&'static str, String)> {
+        let mut settings = self.role_with(&[NEEDED, hot::NEEDED].concat(), what, without).await;
+        settings.push(("CONVERSATIOND_HOT_STORE", "postgres".to_owned()));
+        settings
+    }
+
+    async fn role_with(
+        &mut self,
+        needed: &[(&str, &[&str])],
+        what: &str,
+        without: Option<(&str, &str)>,
+    ) -> Vec<(&'static str, String)> {
         let (role, schema) = (self.name(what).replace('-', "_"), &self.site.settings["CONVERSATIOND_DATABASE_SCHEMA"]);
         let mut sql = format!("create role {role} login password 'planted'; grant usage on schema {schema} to {role};");
-        for (table, rights) in NEEDED {
-            for right in rights.iter().filter(|right| without != Some((table, right))) {
-                sql += &format!("grant {right} on {schema}.{table} to {role};");
+        for (name, rights) in needed {
+            for right in rights.iter().filter(|right| without != Some((name, right))) {
+                let kind = if *right == "EXECUTE" { "function " } else { "" };
+                sql += &format!("grant {right} on {kind}{schema}.{name} to {role};");
             }
         }
         self.sql(&sql).await;
@@ -296,6 +314,9 @@ async fn archives(ground: &mut Ground<'_>) -> Vec<Planted> {
     let ahead = "insert into _sqlx_migrations (version, description, success, checksum, execution_time) values (9999, \
                  'of a later release', true, '', 0)";
     let altered = "update _sqlx_migrations set checksum = '\\x00' where version = 1";
+    // as infra/archive/roles.sql leaves it
+    let schema = ground.site.settings["CONVERSATIOND_DATABASE_SCHEMA"].clone();
+    ground.sql(&format!("revoke execute on function {schema}.hot_expire(integer) from public")).await;
     let nobody = || "postgres://nobody@127.0.0.1:1/none".to_owned();
     vec![
         planted("migrations behind", ground.schema("behind", behind).await, &[("archive schema", FAULT)]),
@@ -306,6 +327,25 @@ async fn archives(ground: &mut Ground<'_>) -> Vec<Planted> {
             "a role that lacks one",
             ground.role("unable", Some(("outbox_lane", "UPDATE"))).await,
             &[("archive privileges", FAULT)],
+        ),
+        planted("a role with every right, also of the hot store", ground.hot_role("hot", None).await, &[]),
+        planted(
+            "a role that may take in no message",
+            ground.hot_role("deaf", Some(("hot_message", "INSERT"))).await,
+            &[("archive privileges", FAULT)],
+        ),
+        planted(
+            "a role that may not let go of what expired",
+            ground.hot_role("hoarding", Some(("hot_expire(integer)", "EXECUTE"))).await,
+            &[("archive privileges", FAULT)],
+        ),
+        planted(
+            "more connections of the hot store than there are",
+            vec![
+                ("CONVERSATIOND_HOT_STORE", "postgres".to_owned()),
+                ("CONVERSATIOND_HOT_CONNECTIONS", "900".to_owned()),
+            ],
+            &[("archive connections", WARNING)],
         ),
         planted("no archive", vec![("DATABASE_URL", nobody())], &[("archive", FAULT)]),
         planted("no replica", vec![("CONVERSATIOND_READ_REPLICA_URL", nobody())], &[("read replica", FAULT)]),

@@ -41,7 +41,8 @@ async fn a_replica_is_seen_at_work_and_when_it_has_stopped() {
         let mut daemon = site.command(&["run"]).env("CONVERSATIOND_BEAT_SECONDS", "1").spawn().expect("spawn");
         let works = seen(&site, "a message", |snapshot| snapshot.total(|beat| beat.totals.messages) == 1).await;
         let beat = works.running().next().expect("a replica");
-        assert_eq!(beat.version, env!("CARGO_PKG_VERSION"));
+        let told = site.run(&["--version"]).await.out;
+        assert_eq!(told.trim_end().strip_prefix("conversationd "), Some(beat.version.as_str()), "the same text");
         assert_eq!(beat.recent.projects.iter().map(|(_, count)| count).sum::<u64>(), 1);
         assert!(beat.totals.sqs_calls > 0 && works.cost() > 0.0);
         assert!(matches!(works.sinks, Part::Known(_)), "{:?}", works.sinks);

@@ -4,6 +4,7 @@
 //! systems heard of them when they closed.
 
 mod keep;
+mod link;
 mod shape;
 mod source;
 
@@ -12,6 +13,7 @@ use uuid::Uuid;
 
 use crate::domain::{ConversationId, Message, Rating, Thread, Window};
 
+pub use link::OlderLink;
 pub use source::OlderService;
 
 /// A closed conversation of the older service, as the archive would have it.

@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
+use sqlx::FromRow;
+use uuid::Uuid;
 
 use super::Older;
-use super::source::OlderRow;
 use crate::domain::{
     ConversationId, Direction, EventId, Message, Rating, RatingKind, Sequence, Thread, ThreadKey, Window,
 };
@@ -14,6 +15,29 @@ const KNOWN: [&str; 6] = ["message_id", "uuid", "text", "source", "created_at", 
 
 /// Longest id kept, in characters.
 const LONGEST_ID: usize = 255;
+
+/// A conversation as it stands there.
+#[derive(Clone, Debug, FromRow)]
+pub(super) struct OlderRow {
+    pub(super) uuid: Uuid,
+    pub(super) project: String,
+    pub(super) contact: Option<String>,
+    pub(super) channel: Option<String>,
+    pub(super) external_id: Option<String>,
+    pub(super) contact_name: Option<String>,
+    pub(super) ticket: Option<String>,
+    pub(super) has_chats_room: bool,
+    pub(super) start_date: Option<DateTime<Utc>>,
+    pub(super) end_date: Option<DateTime<Utc>>,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) resolution: String,
+    pub(super) csat: Option<String>,
+    pub(super) nps: Option<i32>,
+    pub(super) messages: Option<Value>,
+    pub(super) written_at: Option<DateTime<Utc>>,
+    pub(super) topic: Option<String>,
+    pub(super) subtopic: Option<String>,
+}
 
 /// The conversation of `row`.
 pub(super) fn shaped(row: OlderRow) -> Older {

@@ -4,13 +4,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context;
-use chrono::{DateTime, Utc};
-use serde_json::Value;
+use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
-use super::{Older, OlderCount, OlderSpan, shape::shaped};
+use super::{
+    Older, OlderCount, OlderSpan,
+    shape::{OlderRow, shaped},
+};
 use crate::archive::{ArchiveError, session::within};
 
 /// How long an answer is awaited: a page is a walk along a primary key.
@@ -41,29 +42,6 @@ const COUNT: &str = "
     where ($1::uuid is null or project_id = $1)
         and ($2::timestamptz is null or coalesce(start_date, created_at) >= $2)
         and ($3::timestamptz is null or coalesce(start_date, created_at) < $3)";
-
-/// A conversation as it stands there.
-#[derive(Clone, Debug, FromRow)]
-pub(super) struct OlderRow {
-    pub(super) uuid: Uuid,
-    pub(super) project: String,
-    pub(super) contact: Option<String>,
-    pub(super) channel: Option<String>,
-    pub(super) external_id: Option<String>,
-    pub(super) contact_name: Option<String>,
-    pub(super) ticket: Option<String>,
-    pub(super) has_chats_room: bool,
-    pub(super) start_date: Option<DateTime<Utc>>,
-    pub(super) end_date: Option<DateTime<Utc>>,
-    pub(super) created_at: DateTime<Utc>,
-    pub(super) resolution: String,
-    pub(super) csat: Option<String>,
-    pub(super) nps: Option<i32>,
-    pub(super) messages: Option<Value>,
-    pub(super) written_at: Option<DateTime<Utc>>,
-    pub(super) topic: Option<String>,
-    pub(super) subtopic: Option<String>,
-}
 
 /// The older service's database.
 #[derive(Clone)]

@@ -41,6 +41,17 @@ const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 /// Rows of one kind that one sweep of what has expired takes at most: some tens of milliseconds of work.
 pub const EXPIRED_AT_ONCE: i32 = 1_000;
 
+/// What the daemon's role needs: of each table, and of the function by which expired rows go. `on conflict` asks for SELECT.
+pub const NEEDED: &[(&str, &[&str])] = &[
+    ("hot_head", &["SELECT", "INSERT", "UPDATE"]),
+    ("hot_message", &["SELECT", "INSERT"]),
+    ("hot_row", &["SELECT", "INSERT", "UPDATE"]),
+    ("hot_attempt", &["SELECT", "INSERT", "UPDATE"]),
+    ("hot_dead_letter", &["SELECT", "INSERT", "UPDATE"]),
+    ("hot_control", &["SELECT", "INSERT", "UPDATE"]),
+    ("hot_expire(integer)", &["EXECUTE"]),
+];
+
 /// Where the tables are.
 #[derive(Clone, Copy, Debug)]
 pub struct Database<'a> {

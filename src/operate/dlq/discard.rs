@@ -5,13 +5,13 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context;
 
 use super::{
-    Site, export, index,
+    Site, export,
     peek::{Peek, not_reachable},
     state_folder,
 };
 use crate::{
     hot::{Settled, Settlement},
-    operate::{moment::now, output::say},
+    operate::{letters, moment::now, output::say},
 };
 
 /// Which letter, and why.
@@ -35,7 +35,7 @@ pub(super) async fn run(
     site: &Site,
     get: &dyn Fn(&str) -> Option<String>,
 ) -> anyhow::Result<ExitCode> {
-    let row = index::row(&*site.index, &arguments.id).await?;
+    let row = letters::row(&*site.index, &arguments.id).await?;
     let mut peek = Peek::begin(site);
     let looked = peek.find(&arguments.id).await;
     let found = match looked {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{
-    BAD_INPUT, Site, index,
+    BAD_INPUT, Site,
     peek::{Found, Peek, not_reachable},
     wanted::raw,
 };
@@ -15,6 +15,7 @@ use crate::{
     event,
     hot::{Settled, Settlement},
     operate::{
+        letters,
         mask::Mask,
         moment::now,
         output::{Output, harmless},
@@ -42,7 +43,7 @@ pub(super) async fn run(arguments: &Arguments, site: &Site) -> anyhow::Result<Ex
     let named = || format!("{} is not a JSON file", arguments.patch.display());
     let patch: Value =
         serde_json::from_str(&std::fs::read_to_string(&arguments.patch).with_context(named)?).with_context(named)?;
-    let row = index::row(&*site.index, &arguments.id).await?;
+    let row = letters::row(&*site.index, &arguments.id).await?;
     let mut peek = Peek::begin(site);
     let looked = peek.find(&arguments.id).await;
     let found = match looked {

@@ -11,9 +11,9 @@ use std::{
 use anyhow::Context;
 use serde::Serialize;
 
-use super::{Site, index, peek::Peek, stats, wanted::Wanted};
+use super::{Site, peek::Peek, wanted::Wanted};
 use crate::{
-    operate::output::say,
+    operate::{letters, output::say},
     queue::{Delivery, Note},
 };
 
@@ -71,13 +71,13 @@ pub(in crate::operate) fn keep(file: &File, path: &Path) -> anyhow::Result<()> {
 }
 
 pub(super) async fn run(arguments: &Arguments, site: &Site) -> anyhow::Result<ExitCode> {
-    let wanted = index::resolved(&*site.index, &arguments.wanted).await?;
+    let wanted = site.resolved(&arguments.wanted).await?;
     let file = create(&arguments.out)?;
     let mut peek = Peek::begin(site);
     let exported = all(&wanted, &arguments.out, &mut peek, &file).await;
     peek.end().await;
     let (seen, exported) = exported?;
-    let (waiting, in_flight) = stats::depth(site, &site.dead.url).await?;
+    let (waiting, in_flight) = letters::depth(&site.clients.sqs.control, &site.dead.url).await?;
     say(format!("exported={exported} seen={seen} in_queue={}", waiting + in_flight))?;
     if seen < waiting + in_flight {
         eprintln!(

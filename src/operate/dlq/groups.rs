@@ -8,11 +8,12 @@ use clap::Subcommand;
 use serde::Serialize;
 use tokio::time::sleep;
 
-use super::{Site, group, index};
+use super::{Site, group};
 use crate::{
     hot::{Control, Controls, HEARD_WITHIN, Parked, Skip},
     operate::{
         bar::Bar,
+        letters,
         mask::Mask,
         moment::{now, shown},
         output::{Output, counted, say},
@@ -104,7 +105,7 @@ pub(super) fn parked<'a>(controls: &'a Controls, name: &str) -> Option<(&'a Stri
 async fn letters(site: &Site, controls: &Controls) -> anyhow::Result<BTreeMap<String, (u64, Option<String>)>> {
     let of_parked = |row: &crate::hot::DeadLetter| row.settled.is_none() && controls.parked.contains_key(&row.group_id);
     let mut letters: BTreeMap<String, (u64, Option<String>)> = BTreeMap::new();
-    for row in index::rows(&*site.index, None, usize::MAX, of_parked).await? {
+    for row in letters::rows(&*site.index, None, usize::MAX, of_parked).await? {
         let (count, project) = letters.entry(row.group_id).or_default();
         *count += 1;
         *project = project.take().or(row.project);

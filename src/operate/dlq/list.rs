@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use super::{Site, group, index, wanted::Wanted};
+use super::{Site, group, wanted::Wanted};
 use crate::{
     hot::DeadLetter,
     operate::{
+        letters,
         mask::Mask,
         moment::shown,
         output::Output,
@@ -40,9 +41,9 @@ pub(super) fn view(row: &DeadLetter, mask: Mask) -> serde_json::Value {
 
 pub(super) async fn run(arguments: &Arguments, site: &Site) -> anyhow::Result<ExitCode> {
     let limit = arguments.limit as usize;
-    let wanted = index::resolved(&*site.index, &arguments.wanted).await?;
+    let wanted = site.resolved(&arguments.wanted).await?;
     let takes = |row: &DeadLetter| (arguments.settled || row.settled.is_none()) && wanted.takes_row(row);
-    let rows = index::rows(&*site.index, arguments.wanted.since, limit, takes).await?;
+    let rows = letters::rows(&*site.index, arguments.wanted.since, limit, takes).await?;
     let mask = Mask::unless(arguments.reveal);
     let mut output = Output::new();
     if arguments.json {

@@ -4,7 +4,6 @@ mod discard;
 mod edit;
 pub(super) mod export;
 mod groups;
-pub(super) mod index;
 pub mod journal;
 mod list;
 pub mod mover;
@@ -20,10 +19,8 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Subcommand;
 
-pub(super) use index::waiting_rows;
-pub(super) use stats::{depth_of, disagreement};
-
-use super::{BAD_INPUT, INTERRUPTED, doctor, mask::Mask};
+use self::wanted::Wanted;
+use super::{BAD_INPUT, INTERRUPTED, doctor, letters, mask::Mask};
 use crate::{
     app::{self, Clients},
     config::{Faults, HotConfig, QueueConfig},
@@ -104,6 +101,16 @@ impl Site {
     /// The dead-letter queue.
     fn letters(&self, visibility: Duration) -> Arc<dyn Queue> {
         Arc::new(SqsQueue::new(self.clients.sqs.clone(), self.dead.url.clone(), String::new(), visibility))
+    }
+
+    /// What is wanted, its group in full: it may have been named by the id of one of its letters.
+    async fn resolved(&self, wanted: &Wanted) -> anyhow::Result<Wanted> {
+        let named = match &wanted.group {
+            Some(name) => letters::row(&*self.index, name).await?,
+            None => None,
+        };
+        let group = named.map(|row| row.group_id).or_else(|| wanted.group.clone());
+        Ok(Wanted { group, ..wanted.clone() })
     }
 
     /// The inbound queue.

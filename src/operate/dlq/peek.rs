@@ -7,11 +7,11 @@ use anyhow::Context;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Site, VISIBILITY, stats};
+use super::{Site, VISIBILITY};
 use crate::{
     app::Clients,
     config::QueueConfig,
-    operate::moment::now,
+    operate::{letters, moment::now},
     queue::{BATCH, Delivery, Note, Queue, Receipt, SqsQueue},
 };
 
@@ -47,7 +47,7 @@ impl Peek {
         if self.began.elapsed() > AT_MOST {
             return Ok(false);
         }
-        let (waiting, in_flight) = stats::depth_of(&self.sqs, &self.url).await?;
+        let (waiting, in_flight) = letters::depth(&self.sqs, &self.url).await?;
         let held: usize = self.held.values().map(Vec::len).sum();
         Ok(waiting == 0 && in_flight <= held as u64)
     }

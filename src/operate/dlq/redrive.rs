@@ -10,15 +10,16 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    INTERRUPTED, Site, groups, index,
+    INTERRUPTED, Site, groups,
     journal::Journal,
     mover::{Moved, Mover},
-    native, state_folder, stats,
+    native, state_folder,
     wanted::Wanted,
 };
 use crate::{
     clock::SystemClock,
     operate::{
+        letters,
         moment::now,
         output::{Output, counted},
         pause::told,
@@ -81,8 +82,8 @@ pub(super) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let (arguments, parked) = &but_of_parked(arguments, site).await?;
     let wanted = |row: &crate::hot::DeadLetter| row.settled.is_none() && arguments.wanted.takes_row(row);
-    let known = index::rows(&*site.index, arguments.wanted.since, usize::MAX, wanted).await?.len() as u64;
-    let (waiting, in_flight) = stats::depth(site, &site.dead.url).await?;
+    let known = letters::rows(&*site.index, arguments.wanted.since, usize::MAX, wanted).await?.len() as u64;
+    let (waiting, in_flight) = letters::depth(&site.clients.sqs.control, &site.dead.url).await?;
     if !arguments.yes {
         return dry(arguments, known, waiting + in_flight, *parked);
     }
@@ -125,7 +126,7 @@ pub(super) async fn run(
 /// Letters of parked groups stay: sent back, they would come back at once. With how many letters those are.
 async fn but_of_parked(arguments: &Arguments, site: &Site) -> anyhow::Result<(Arguments, u64)> {
     let controls = told(&*site.index).await?;
-    let mut wanted = index::resolved(&*site.index, &arguments.wanted).await?;
+    let mut wanted = site.resolved(&arguments.wanted).await?;
     if let Some((_, parked)) = wanted.group.as_ref().and_then(|name| groups::parked(&controls, name)) {
         let id = &parked.message_id;
         bail!(
@@ -142,7 +143,7 @@ async fn but_of_parked(arguments: &Arguments, site: &Site) -> anyhow::Result<(Ar
     };
     let stay = match controls.parked.is_empty() {
         true => 0,
-        false => index::rows(&*site.index, wanted.since, usize::MAX, of_parked).await?.len() as u64,
+        false => letters::rows(&*site.index, wanted.since, usize::MAX, of_parked).await?.len() as u64,
     };
     if stay > 0 {
         let stay = counted(stay, "letter");
@@ -159,7 +160,7 @@ fn dry(arguments: &Arguments, known: u64, in_queue: u64, parked: u64) -> anyhow:
     let letters = counted(known, "letter");
     output.line(format!("would send back {letters} that the index knows; the queue holds {in_queue}"))?;
     if arguments.all {
-        if let Some((found, _)) = stats::disagreement(in_queue, known + parked) {
+        if let Some((found, _)) = letters::disagreement(in_queue, known + parked) {
             output.line(found)?;
         }
     } else {
@@ -199,7 +200,7 @@ fn depth(site: &Site) -> Box<dyn Fn() -> BoxFuture<'static, u64> + Send + Sync> 
     let (sqs, url) = (site.clients.sqs.control.clone(), site.dead.url.clone());
     Box::new(move || {
         let (sqs, url) = (sqs.clone(), url.clone());
-        let depth = async move { stats::depth_of(&sqs, &url).await.map_or(u64::MAX, |(one, other)| one + other) };
+        let depth = async move { letters::depth(&sqs, &url).await.map_or(u64::MAX, |(one, other)| one + other) };
         Box::pin(depth)
     })
 }
@@ -215,11 +216,12 @@ async fn came_back(
     let run = mover.journal.lock().map(|journal| journal.run().to_owned()).unwrap_or_default();
     let until = Instant::now() + arguments.canary_wait;
     loop {
-        let (waiting, in_flight) = stats::depth(site, &site.inbound.url).await?;
+        let (waiting, in_flight) = letters::depth(&site.clients.sqs.control, &site.inbound.url).await?;
         let again =
             |row: &crate::hot::DeadLetter| row.settled.is_none() && row.redrive_run.as_deref() == Some(run.as_str());
         // the queue's clock may be behind ours
-        let came_back = index::rows(&*site.index, Some(began - TimeDelta::minutes(10)), usize::MAX, again).await?.len();
+        let came_back =
+            letters::rows(&*site.index, Some(began - TimeDelta::minutes(10)), usize::MAX, again).await?.len();
         if came_back > 0 || waiting + in_flight == 0 || stop.is_cancelled() {
             return Ok(came_back as u64);
         }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::{
-    Site, index,
+    Site,
     peek::{Peek, not_reachable},
     wanted::raw,
 };
@@ -13,7 +13,7 @@ use crate::{
     event::{self, Event, Kind},
     handler::{self, Decision, Rated, Seen},
     hot::HotStore,
-    operate::output::say,
+    operate::{letters, output::say},
 };
 
 /// Which letter.
@@ -29,7 +29,7 @@ pub(super) async fn run(
     get: &dyn Fn(&str) -> Option<String>,
 ) -> anyhow::Result<ExitCode> {
     let config = Config::read(get)?;
-    let row = index::row(&*site.index, &arguments.id).await?;
+    let row = letters::row(&*site.index, &arguments.id).await?;
     let mut peek = Peek::begin(site);
     let looked = peek.find(&arguments.id).await;
     match &looked {

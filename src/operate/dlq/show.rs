@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::{
-    Site, index, list,
+    Site, list,
     peek::{Found, Peek, not_reachable},
 };
 use crate::operate::{
+    letters,
     mask::Mask,
     output::{Output, harmless},
 };
@@ -27,7 +28,7 @@ pub struct Arguments {
 }
 
 pub(super) async fn run(arguments: &Arguments, site: &Site) -> anyhow::Result<ExitCode> {
-    let row = index::row(&*site.index, &arguments.id).await?;
+    let row = letters::row(&*site.index, &arguments.id).await?;
     let mask = Mask::unless(arguments.reveal);
     let mut found = None;
     // without a row the queue alone may know it

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, process::ExitCode};
 
-use aws_sdk_sqs::types::QueueAttributeName as Name;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Site, index, native};
+use super::{Site, native};
 use crate::operate::{
+    letters::{self, disagreement},
     moment::moment,
     output::Output,
     rows::{aligned, cell},
@@ -53,29 +53,10 @@ struct Count {
     settled: u64,
 }
 
-/// How many messages a queue holds: waiting, and in somebody's hands.
-pub(super) async fn depth(site: &Site, url: &str) -> anyhow::Result<(u64, u64)> {
-    depth_of(&site.clients.sqs.control, url).await
-}
-
-/// The same by another client.
-pub(in crate::operate) async fn depth_of(sqs: &aws_sdk_sqs::Client, url: &str) -> anyhow::Result<(u64, u64)> {
-    let wanted = [Name::ApproximateNumberOfMessages, Name::ApproximateNumberOfMessagesNotVisible];
-    let call = sqs.get_queue_attributes().queue_url(url);
-    let got = call.set_attribute_names(Some(wanted.to_vec())).send().await;
-    let got = got.map_err(|failure| {
-        anyhow::Error::new(failure).context("a queue does not tell how much it holds; `conversationd doctor` says more")
-    })?;
-    let attributes = got.attributes.unwrap_or_default();
-    let [waiting, in_flight] =
-        wanted.map(|name| attributes.get(&name).and_then(|n| n.parse().ok()).unwrap_or_default());
-    Ok((waiting, in_flight))
-}
-
 pub(super) async fn run(arguments: &Arguments, site: &Site) -> anyhow::Result<ExitCode> {
     let (depth, rows, task) = tokio::join!(
-        depth(site, &site.dead.url),
-        index::rows(&*site.index, arguments.since, usize::MAX, |_| true),
+        letters::depth(&site.clients.sqs.control, &site.dead.url),
+        letters::rows(&*site.index, arguments.since, usize::MAX, |_| true),
         native::active(site),
     );
     let ((queue_waiting, queue_in_flight), rows) = (depth?, rows?);
@@ -108,26 +89,6 @@ pub(super) async fn run(arguments: &Arguments, site: &Site) -> anyhow::Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-/// What it means when the queue and the index do not agree, and what to do.
-pub(in crate::operate) fn disagreement(queue: u64, index: u64) -> Option<(String, &'static str)> {
-    match queue.checked_sub(index) {
-        Some(0) => None,
-        Some(more) => Some((
-            format!(
-                "{more} in the queue without a row: SQS moved them there by itself, after 100 receipts, or something else \
-                 sent them"
-            ),
-            "look again in a minute, the queue's count lags; then `conversationd dlq export --out FILE` shows them (code \
-             moved_by_sqs), and `conversationd dlq redrive --all` takes them too",
-        )),
-        None => Some((
-            format!("{} rows without a letter in the queue", index - queue),
-            "look again in a minute, the queue's count lags; then they were deleted by hand, moved by SQS's own redrive, or \
-             are older than the queue keeps them: nothing is left to do, and the rows go 30 days after their messages came",
-        )),
-    }
-}
-
 fn print(arguments: &Arguments, stats: &Stats) -> std::io::Result<()> {
     let mut output = Output::new();
     if arguments.json {
@@ -153,16 +114,4 @@ fn print(arguments: &Arguments, stats: &Stats) -> std::io::Result<()> {
         output.line(format!("\n{advice}"))?;
     }
     output.flush()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn letters_without_rows_and_rows_without_letters_are_told() {
-        assert_eq!(disagreement(3, 3), None);
-        assert!(disagreement(5, 3).is_some_and(|(said, _)| said.starts_with("2 in the queue without a row")));
-        assert!(disagreement(3, 5).is_some_and(|(said, _)| said.starts_with("2 rows without a letter")));
-    }
 }

@@ -7,8 +7,10 @@ use super::{Finding, Role, clock};
 use crate::{
     app,
     archive::{ArchiveError, Lacking, NEEDED, PostgresArchive, Standing},
-    config::DatabaseConfig,
+    config::{DatabaseConfig, HotConfig, rules_of_spool},
+    hot,
     operate::moment::now,
+    spool,
 };
 
 const REACHABLE: &str = "archive";
@@ -22,6 +24,9 @@ const REPLICA: &str = "read replica";
 const NOTHING_ARCHIVED: &str =
     "no conversation can be archived: closes wait, and messages stay in DynamoDB until they expire";
 
+const NOTHING_TAKEN: &str =
+    "it is the hot store too: nothing can be taken in, and the queue keeps what comes for fourteen days";
+
 /// Oldest server that has what the migrations use.
 const OLDEST: i32 = 140_000;
 
@@ -31,38 +36,47 @@ const BEHIND: TimeDelta = TimeDelta::minutes(5);
 /// Looks at all of it.
 pub(super) async fn check(get: &dyn Fn(&str) -> Option<String>, role: Role) -> Vec<Finding> {
     let Ok(database) = DatabaseConfig::read(get) else { return vec![Finding::not_looked_at(REACHABLE)] };
+    let hot = match HotConfig::read(get) {
+        Ok(HotConfig::Postgres { connections, .. }) => Some(connections),
+        _ => None,
+    };
+    let spools = matches!(rules_of_spool(get), Ok(Some(_)));
+    let why = if hot.is_some() { NOTHING_TAKEN } else { NOTHING_ARCHIVED };
     let archive = match app::archive(&database) {
         Ok(archive) => archive,
         Err(failure) => {
-            return vec![Finding::fault(REACHABLE, failure.to_string(), NOTHING_ARCHIVED, "mend DATABASE_URL")];
+            return vec![Finding::fault(REACHABLE, failure.to_string(), why, "mend DATABASE_URL")];
         }
     };
     // the first answer includes connecting; only the second tells the time well
     if let Err(failure) = archive.standing().await {
         let advice = "see that DATABASE_URL names a server that runs, and a role that may log in and read the schema";
-        return vec![Finding::fault(REACHABLE, failure.to_string(), NOTHING_ARCHIVED, advice)];
+        return vec![Finding::fault(REACHABLE, failure.to_string(), why, advice)];
     }
     let asked_at = now();
     let standing = archive.standing().await;
     let answered_at = now();
-    let lacking = archive.lacking().await;
+    let of_hot = if hot.is_some() { hot::NEEDED } else { &[] };
+    let of_spool = if spools { spool::NEEDED } else { &[] };
+    let needed = [NEEDED, of_hot, of_spool].concat();
+    let lacking = archive.lacking(&needed).await;
     archive.close().await;
     let standing = match standing {
         Ok(standing) => standing,
         Err(failure) => {
             let advice = "look again: it answered once";
-            return vec![Finding::fault(REACHABLE, failure.to_string(), NOTHING_ARCHIVED, advice)];
+            return vec![Finding::fault(REACHABLE, failure.to_string(), why, advice)];
         }
     };
     let mut findings = vec![
         server(&standing),
-        schema(&standing),
+        schema(&standing, why),
         durability(&standing),
-        connections(&database, &standing),
+        connections(&database, hot, spools, &standing),
         clock::judged(CLOCK, "the database's", (standing.now, standing.now), asked_at, answered_at),
     ];
     if role == Role::Daemon && standing.version.is_some() {
-        findings.push(privileges(lacking));
+        findings.push(privileges(lacking, &needed));
     }
     findings
 }
@@ -115,7 +129,7 @@ fn copied(standing: &Standing) -> Finding {
     }
 }
 
-fn privileges(lacking: Result<Vec<Lacking>, ArchiveError>) -> Finding {
+fn privileges(lacking: Result<Vec<Lacking>, ArchiveError>, needed: &[(&str, &[&str])]) -> Finding {
     let lacking = match lacking {
         Ok(lacking) => lacking,
         Err(failure) => {
@@ -124,23 +138,28 @@ fn privileges(lacking: Result<Vec<Lacking>, ArchiveError>) -> Finding {
         }
     };
     if lacking.is_empty() {
-        return Finding::ok(PRIVILEGES, format!("all that the daemon does with {} tables", NEEDED.len()));
+        let tables = needed.iter().filter(|(name, _)| !name.contains('('));
+        return Finding::ok(PRIVILEGES, format!("all that the daemon does with {} tables", tables.count()));
     }
-    let each: Vec<String> = lacking.iter().map(|it| format!("{} on {}", it.privilege, it.table_name)).collect();
+    let each: Vec<String> = lacking.iter().map(Lacking::to_string).collect();
     let advice = format!("as the owner of the tables: grant {} to the role of DATABASE_URL", each.join("; grant "));
     let found = format!("the role of DATABASE_URL lacks {}", each.join(", "));
     Finding::fault(PRIVILEGES, found, "what needs it fails each time, and its thread waits", advice)
 }
 
-fn connections(database: &DatabaseConfig, standing: &Standing) -> Finding {
-    let wanted = database.connections.saturating_add(database.read_connections);
+fn connections(database: &DatabaseConfig, hot: Option<u32>, spools: bool, standing: &Standing) -> Finding {
+    let of_spool = if spools { spool::CONNECTIONS } else { 0 };
+    let more = hot.unwrap_or_default().saturating_add(of_spool);
+    let wanted = database.connections.saturating_add(database.read_connections).saturating_add(more);
     let most = standing.connections.unsigned_abs();
     if wanted <= most {
         return Finding::ok(CONNECTIONS, format!("{wanted} of {most} for one replica, and 8 more with sinks"));
     }
     let found = format!("one replica takes up to {wanted}, the server no more than {most} of everybody");
     let why = "closes fail while others hold the rest";
-    Finding::warning(CONNECTIONS, found, why, "lower CONVERSATIOND_DATABASE_CONNECTIONS, or raise max_connections")
+    let most = if hot.is_some() { ", CONVERSATIOND_HOT_CONNECTIONS" } else { "" };
+    let advice = format!("lower CONVERSATIOND_DATABASE_CONNECTIONS{most}, or raise max_connections");
+    Finding::warning(CONNECTIONS, found, why, advice)
 }
 
 fn server(standing: &Standing) -> Finding {
@@ -154,15 +173,10 @@ fn server(standing: &Standing) -> Finding {
     }
 }
 
-fn schema(standing: &Standing) -> Finding {
+fn schema(standing: &Standing, nothing: &'static str) -> Finding {
     let list = |versions: &[i64]| versions.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
     let Some(version) = standing.version else {
-        return Finding::fault(
-            SCHEMA,
-            "no migration stands: there are no tables",
-            NOTHING_ARCHIVED,
-            "conversationd migrate",
-        );
+        return Finding::fault(SCHEMA, "no migration stands: there are no tables", nothing, "conversationd migrate");
     };
     if !standing.missing.is_empty() {
         let found = format!("at version {version}; of this release are missing: {}", list(&standing.missing));
@@ -230,7 +244,7 @@ mod tests {
             (Standing { altered: vec![1], ..standing() }, Level::Fault),
             (Standing { version: Some(3), ..standing() }, Level::Warning),
         ] {
-            assert_eq!(schema(&standing).level, level, "{standing:?}");
+            assert_eq!(schema(&standing, NOTHING_ARCHIVED).level, level, "{standing:?}");
         }
     }
 
@@ -259,10 +273,15 @@ mod tests {
 
     #[test]
     fn each_right_that_lacks_is_named_in_what_to_do() {
-        let lacking = Lacking { table_name: "rating".into(), privilege: "INSERT".into() };
-        let found = privileges(Ok(vec![lacking]));
+        let lacking = Lacking { name: "rating".into(), privilege: "INSERT".into() };
+        let swept = Lacking { name: "hot_expire(integer)".into(), privilege: "EXECUTE".into() };
+        let found = privileges(Ok(vec![lacking, swept]), NEEDED);
         assert_eq!(found.level, Level::Fault);
-        assert!(found.advice.is_some_and(|advice| advice.contains("grant INSERT on rating")));
-        assert_eq!(privileges(Ok(Vec::new())).level, Level::Ok);
+        let advice = found.advice.unwrap_or_default();
+        assert!(
+            advice.contains("grant INSERT on rating; grant EXECUTE on function hot_expire(integer) to"),
+            "{advice}"
+        );
+        assert_eq!(privileges(Ok(Vec::new()), NEEDED).level, Level::Ok);
     }
 }

@@ -1,12 +1,48 @@
 //! A queue's attributes against infra/conversationd.yaml. What a queue does not tell, as some emulators do not, is no finding.
 
+use std::collections::HashMap;
+
 use aws_sdk_sqs::types::QueueAttributeName as Name;
 
-use super::{
-    Finding,
-    queues::{Attributes, Checks},
-};
+use super::Finding;
 use crate::operate::{definition::QueueShape, provision::differing};
+
+/// Which of the two queues, and the names of its checks.
+pub(super) struct Checks {
+    pub(super) reachable: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) throughput: &'static str,
+    pub(super) deduplication: &'static str,
+    pub(super) encryption: &'static str,
+    pub(super) attributes: &'static str,
+    pub(super) retention: &'static str,
+    pub(super) variable: &'static str,
+}
+
+pub(super) const QUEUE: Checks = Checks {
+    reachable: "queue",
+    kind: "queue kind",
+    throughput: "queue throughput",
+    deduplication: "queue deduplication",
+    encryption: "queue encryption",
+    attributes: "queue attributes",
+    retention: "queue retention",
+    variable: "SQS_CONVERSATION_QUEUE_URL",
+};
+
+pub(super) const DEAD_LETTER: Checks = Checks {
+    reachable: "dead-letter queue",
+    kind: "dead-letter kind",
+    throughput: "dead-letter throughput",
+    deduplication: "dead-letter deduplication",
+    encryption: "dead-letter encryption",
+    attributes: "dead-letter attributes",
+    retention: "dead-letter retention",
+    variable: "SQS_CONVERSATION_DLQ_URL",
+};
+
+/// What a queue says of itself.
+pub(super) type Attributes = HashMap<Name, String>;
 
 /// Attributes with a check of their own elsewhere.
 const CHECKED_APART: [&str; 4] = ["FifoQueue", "RedrivePolicy", "MessageRetentionPeriod", "VisibilityTimeout"];
@@ -121,10 +157,7 @@ fn others(checks: &Checks, shape: &QueueShape, differing: &[String]) -> Finding 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operate::{
-        definition::Definition,
-        doctor::{Level, queues::QUEUE},
-    };
+    use crate::operate::{definition::Definition, doctor::Level};
 
     fn shape() -> QueueShape {
         Definition::with_prefix("t").and_then(|it| it.queue("arn")).expect("a shape")

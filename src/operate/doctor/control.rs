@@ -23,7 +23,7 @@ pub(super) async fn check(get: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> 
             let advice = match config {
                 HotConfig::DynamoDb(_) => "give the role the right to dynamodb:Query on the table",
                 HotConfig::Postgres { .. } => {
-                    "conversationd migrate, and give the role its rights: migrations/README.md"
+                    "conversationd migrate, and grant the role conversationd_hot: infra/archive/roles.sql"
                 }
             };
             vec![Finding::fault(PAUSED, found, why, advice)]

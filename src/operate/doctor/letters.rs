@@ -4,9 +4,8 @@ use super::Finding;
 use crate::{
     config::{HotConfig, QueueConfig},
     operate::{
-        clients,
-        dlq::{depth_of, disagreement, waiting_rows},
-        hot,
+        clients, hot,
+        letters::{self, disagreement},
         output::counted,
     },
 };
@@ -20,7 +19,7 @@ pub(super) async fn check(get: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> 
     };
     let clients = clients(queue.region.clone(), None).await;
     let Ok(index) = hot(&config).await else { return Vec::new() };
-    let (depth, rows) = tokio::join!(depth_of(&clients.sqs.control, &queue.url), waiting_rows(&*index));
+    let (depth, rows) = tokio::join!(letters::depth(&clients.sqs.control, &queue.url), letters::waiting_rows(&*index));
     let (Ok((waiting, in_flight)), Ok(rows)) = (depth, rows) else { return Vec::new() };
     vec![compared(waiting + in_flight, rows)]
 }

@@ -14,6 +14,7 @@ mod queues;
 mod redrive;
 mod replies;
 mod settings;
+mod spool;
 mod table;
 
 use std::{io, process::ExitCode, time::Duration};
@@ -81,7 +82,7 @@ pub async fn run(arguments: &Arguments, get: &dyn Fn(&str) -> Option<String>) ->
     let settings = settings::check(get);
     let usable = settings.iter().all(|finding| finding.level != Level::Fault);
     let role = arguments.role.unwrap_or(Role::Daemon);
-    let (queues, letters, table, control, permissions, archive, replica, clock, replies, outside) = tokio::join!(
+    let (queues, letters, table, control, permissions, archive, replica, spool, clock, replies, outside) = tokio::join!(
         bounded("queue", queues::check(get)),
         bounded("dead-letter index", letters::check(get)),
         bounded("table", table::check(get)),
@@ -89,12 +90,13 @@ pub async fn run(arguments: &Arguments, get: &dyn Fn(&str) -> Option<String>) ->
         bounded("permissions", permissions::check(get, role)),
         bounded("archive", archive::check(get, role)),
         bounded("read replica", archive::replica(get)),
+        bounded("spool", spool::check(get)),
         bounded("AWS clock", clock::check(get)),
         bounded("reply queue", replies::check(get, role)),
         bounded("sink", outside::check(get, role)),
     );
     let aws = [queues, letters, table, control, permissions, clock].concat();
-    report(arguments, &[settings, aws, archive, replica, replies, outside].concat(), usable)
+    report(arguments, &[settings, aws, archive, replica, spool, replies, outside].concat(), usable)
 }
 
 /// The checks of the queues, of their index, and of the parked groups alone.

@@ -1,51 +1,16 @@
 //! The inbound queue and its dead-letter queue, as they answer.
 
-use std::collections::HashMap;
-
 use aws_sdk_sqs::{Client, types::QueueAttributeName as Name};
 
-use super::{Finding, attributes, redrive};
+use super::{
+    Finding,
+    attributes::{self, Attributes, Checks, DEAD_LETTER, QUEUE},
+    redrive,
+};
 use crate::{
     config::{Config, Faults, QueueConfig},
     operate::{clients, definition::Definition},
 };
-
-/// Which of the two, and the names of its checks.
-pub(super) struct Checks {
-    pub(super) reachable: &'static str,
-    pub(super) kind: &'static str,
-    pub(super) throughput: &'static str,
-    pub(super) deduplication: &'static str,
-    pub(super) encryption: &'static str,
-    pub(super) attributes: &'static str,
-    pub(super) retention: &'static str,
-    pub(super) variable: &'static str,
-}
-
-pub(super) const QUEUE: Checks = Checks {
-    reachable: "queue",
-    kind: "queue kind",
-    throughput: "queue throughput",
-    deduplication: "queue deduplication",
-    encryption: "queue encryption",
-    attributes: "queue attributes",
-    retention: "queue retention",
-    variable: "SQS_CONVERSATION_QUEUE_URL",
-};
-
-pub(super) const DEAD_LETTER: Checks = Checks {
-    reachable: "dead-letter queue",
-    kind: "dead-letter kind",
-    throughput: "dead-letter throughput",
-    deduplication: "dead-letter deduplication",
-    encryption: "dead-letter encryption",
-    attributes: "dead-letter attributes",
-    retention: "dead-letter retention",
-    variable: "SQS_CONVERSATION_DLQ_URL",
-};
-
-/// What a queue says of itself.
-pub(super) type Attributes = HashMap<Name, String>;
 
 /// Looks at both.
 pub(super) async fn check(get: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> {

@@ -3,7 +3,7 @@
 use aws_sdk_sqs::types::QueueAttributeName as Name;
 use serde_json::Value;
 
-use super::{Finding, queues::Attributes};
+use super::{Finding, attributes::Attributes};
 
 /// Fewer receipts than this, and an outage moves healthy deliveries out of their order.
 const LEAST_RECEIVE_COUNT: u64 = 50;

@@ -12,7 +12,10 @@ use crate::{
     domain::Thread,
     event::{self, Event},
     hot::{DeadLetter, WholeStore},
-    operate::dlq::{index, peek::Peek, wanted::raw},
+    operate::{
+        dlq::{peek::Peek, wanted::raw},
+        letters,
+    },
     queue::{Delivery, fifo_id},
 };
 
@@ -47,7 +50,7 @@ impl<'a> Theirs<'a> {
 
     /// Whether the group is made of the person's project and URN.
     fn owns(&self, group: &str) -> bool {
-        self.own.contains(group) || index::is_group_of(group, self.person.project, self.person.contact)
+        self.own.contains(group) || letters::is_group_of(group, self.person.project, self.person.contact)
     }
 
     /// Whether a row of the index is theirs, as far as its group tells.
@@ -75,7 +78,7 @@ fn names(body: &str, person: &Person<'_>) -> bool {
 
 /// The rows of the index that are theirs and of which a letter still waits, as far as the index knows.
 pub(super) async fn waiting(hot: &dyn WholeStore, theirs: &Theirs<'_>) -> anyhow::Result<u64> {
-    let rows = index::rows(hot, None, usize::MAX, |row| row.settled.is_none() && theirs.owns(&row.group_id)).await?;
+    let rows = letters::rows(hot, None, usize::MAX, |row| row.settled.is_none() && theirs.owns(&row.group_id)).await?;
     Ok(rows.len() as u64)
 }
 
@@ -86,7 +89,7 @@ pub(super) async fn clear(hot: &dyn WholeStore, mut peek: Peek, theirs: &Theirs<
     peek.end().await;
     let (gone, all) = looked?;
     let rows =
-        index::rows(hot, None, usize::MAX, |row| theirs.takes_row(row) || gone.contains(&row.message_id)).await?;
+        letters::rows(hot, None, usize::MAX, |row| theirs.takes_row(row) || gone.contains(&row.message_id)).await?;
     for row in rows {
         if row.settled.is_none() && !all && !gone.contains(&row.message_id) {
             cleared.waiting += 1;

@@ -9,7 +9,7 @@ use super::timeline::{Entry, Timeline};
 use crate::{
     archive::RatingRow,
     domain::{Head, Thread},
-    operate::{conversations::Stores, dlq::index, mask::Mask, moment::shown},
+    operate::{conversations::Stores, letters, mask::Mask, moment::shown},
     queue::fifo_id,
 };
 
@@ -59,9 +59,9 @@ pub(super) async fn dead_letters(
     let heads = threads.iter().filter_map(|(_, head)| head.as_ref().map(|head| head.group_id.clone()));
     let groups: BTreeSet<String> = named.chain(heads).collect();
     let theirs = |group: &str| {
-        groups.contains(group) || person.is_some_and(|(project, contact)| index::is_group_of(group, project, contact))
+        groups.contains(group) || person.is_some_and(|(project, contact)| letters::is_group_of(group, project, contact))
     };
-    for letter in index::rows(&*stores.hot, None, LETTERS, |row| theirs(&row.group_id)).await? {
+    for letter in letters::rows(&*stores.hot, None, LETTERS, |row| theirs(&row.group_id)).await? {
         let kind = letter.event_type.as_deref().unwrap_or("an event of no known type");
         let field = letter.field.as_deref().map(|field| format!(" (field {field})")).unwrap_or_default();
         let now = match &letter.settled {

@@ -10,11 +10,7 @@ use crate::{
     config::{DatabaseConfig, HotConfig, QueueConfig},
     fleet,
     hot::{DeadLetter, HotStore},
-    operate::{
-        clients,
-        dlq::{depth_of, index},
-        moment::now,
-    },
+    operate::{clients, letters, moment::now},
     outbox::{Outbox, SinkRow},
 };
 
@@ -91,7 +87,7 @@ impl Places {
 }
 
 async fn letters(hot: &dyn HotStore) -> anyhow::Result<Letters> {
-    let rows = index::rows(hot, None, LETTERS, waits).await?;
+    let rows = letters::rows(hot, None, LETTERS, waits).await?;
     let mut by: BTreeMap<_, (u64, _)> = BTreeMap::new();
     for row in &rows {
         let key = (row.code.clone(), row.event_type.clone(), row.field.clone());
@@ -131,7 +127,7 @@ async fn depth(queue: &Result<(aws_sdk_sqs::Client, String), String>) -> Part<De
     match queue {
         Ok((sqs, url)) => {
             bounded(PATIENCE, async {
-                let (waiting, in_flight) = depth_of(sqs, url).await?;
+                let (waiting, in_flight) = letters::depth(sqs, url).await?;
                 Ok(Depth { waiting, in_flight })
             })
             .await

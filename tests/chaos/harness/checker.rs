@@ -6,12 +6,16 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
+    fault::Fault,
     found::{Found, Stood},
     history::{Entry, Line, Said},
 };
 
 /// How long a daemon may take to end after SIGTERM: a poll and a drain, and what it is patient with when a store is away.
 const LONGEST_END_MILLIS: u64 = 25_000;
+
+/// Calls a second of one daemon to one server that refuses them all: pollers, probes and tries again, each with its pauses.
+const BUSIEST: u64 = 100;
 
 /// Something that should not be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -35,6 +39,12 @@ pub enum Violation {
     Announced { conversation: Uuid, times: usize },
     /// A notice of a close that never arrived, or arrived as more than one.
     Arrived { conversation: Uuid, times: usize },
+    /// The outside system took notices of a close under several keys, or never one.
+    Told { conversation: Uuid, keys: usize },
+    /// It took the first of a close after that of a conversation which began later in the same thread.
+    ToldLate { conversation: Uuid },
+    /// More calls a second of a daemon whose every call was refused than anybody should make.
+    Busy { daemon: String, calls_a_second: u64 },
     /// It went where what cannot be handled goes.
     DeadLettered { thread: String, n: Option<u32> },
     /// Something was left to do when everything had had time enough.
@@ -56,6 +66,9 @@ impl Violation {
             Self::Unsound { .. } => "unsound",
             Self::Announced { .. } => "announced",
             Self::Arrived { .. } => "arrived",
+            Self::Told { .. } => "told",
+            Self::ToldLate { .. } => "told_late",
+            Self::Busy { .. } => "busy",
             Self::DeadLettered { .. } => "dead_lettered",
             Self::NoRest { .. } => "no_rest",
             Self::BadEnd { .. } => "bad_end",
@@ -103,16 +116,52 @@ pub fn judge(lines: &[Line], found: &Found) -> Vec<Violation> {
             violations.push(Violation::Arrived { conversation: id, times: arrived });
         }
     }
+    violations.extend(judge_told(lines, found));
     violations.sort();
     violations.dedup();
     violations
 }
 
+/// What the outside system took: each close under one key, and the first of each in the order of its thread.
+fn judge_told(lines: &[Line], found: &Found) -> Vec<Violation> {
+    let (mut tells, mut forgets) = (false, false);
+    let mut taken: BTreeMap<Uuid, (usize, BTreeSet<&str>)> = BTreeMap::new();
+    for (place, line) in lines.iter().enumerate() {
+        match &line.entry {
+            Entry::Round { tells: told, fault, .. } => {
+                (tells, forgets) = (*told, *fault == Fault::Forgets.name());
+            }
+            Entry::Told { conversation, key } => {
+                taken.entry(*conversation).or_insert_with(|| (place, BTreeSet::new())).1.insert(key);
+            }
+            _ => {}
+        }
+    }
+    let mut violations = Vec::new();
+    let mut last: BTreeMap<&str, usize> = BTreeMap::new();
+    for conversation in found.conversations.iter().filter(|conversation| tells && conversation.closed) {
+        let id = conversation.id;
+        let (place, keys) = taken.remove(&id).map_or((None, 0), |(place, keys)| (Some(place), keys.len()));
+        if keys != 1 {
+            violations.push(Violation::Told { conversation: id, keys });
+        }
+        let last = last.entry(&conversation.thread).or_default();
+        // what was forgotten is told of when it is found again
+        if place.is_some_and(|place| place < *last) && !forgets {
+            violations.push(Violation::ToldLate { conversation: id });
+        }
+        *last = place.unwrap_or_default().max(*last);
+    }
+    violations.extend(taken.into_keys().map(|conversation| Violation::Told { conversation, keys: 0 }));
+    violations
+}
+
 /// What was published, thread by thread, and what the lines themselves show to be wrong.
 fn tell(lines: &[Line]) -> (BTreeMap<String, Told>, Vec<Violation>) {
-    let (mut threads, mut violations) = (BTreeMap::<String, Told>::new(), Vec::new());
+    let (mut threads, mut violations, mut throttled) = (BTreeMap::<String, Told>::new(), Vec::new(), false);
     for line in lines {
         match &line.entry {
+            Entry::Round { fault, .. } => throttled = *fault == Fault::Throttled.name(),
             Entry::Sent { thread, n, said } => {
                 let fresh = || Told { exact: true, ..Told::default() };
                 let told = threads.entry(thread.clone()).or_insert_with(fresh);
@@ -129,6 +178,9 @@ fn tell(lines: &[Line]) -> (BTreeMap<String, Told>, Vec<Violation>) {
             }
             Entry::Ended { daemon, code, millis } if *code != Some(0) || *millis > LONGEST_END_MILLIS => {
                 violations.push(Violation::BadEnd { daemon: daemon.clone(), code: *code, millis: *millis });
+            }
+            Entry::Counted { on, number, .. } if throttled && *number > BUSIEST => {
+                violations.push(Violation::Busy { daemon: on.clone(), calls_a_second: *number });
             }
             Entry::Rest { left, .. } if *left > 0 => violations.push(Violation::NoRest { left: *left }),
             _ => {}

@@ -33,6 +33,13 @@ pub fn present(folder: &Path) -> anyhow::Result<PathBuf> {
     Ok(program)
 }
 
+/// The library that gives a process another clock, where this machine has it.
+pub fn faketime() -> Option<PathBuf> {
+    let folders =
+        ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib"];
+    folders.iter().map(|folder| Path::new(folder).join("faketime/libfaketimeMT.so.1")).find(|library| library.exists())
+}
+
 /// A daemon's place: it may run or not, and whoever runs here has the same settings and the same roads.
 pub struct Daemon {
     pub name: String,
@@ -41,7 +48,19 @@ pub struct Daemon {
     pub program: PathBuf,
     settings: BTreeMap<String, String>,
     log: PathBuf,
+    /// The clock of its machine, as a file that says how far off it is; none is the clock of this one.
+    clock: Option<PathBuf>,
     running: Option<Child>,
+}
+
+/// What a start is denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    Nothing,
+    /// More memory of its own than so many bytes.
+    Memory(u64),
+    /// A disk that takes its log.
+    Disk,
 }
 
 impl Daemon {
@@ -56,13 +75,30 @@ impl Daemon {
         let roads = Roads::lay(seed).await?;
         settings.extend(roads.settings());
         let log = folder.join(format!("{name}.log"));
-        Ok(Self { name: name.to_owned(), roads, program: program.to_owned(), settings, log, running: None })
+        let (name, program) = (name.to_owned(), program.to_owned());
+        Ok(Self { name, roads, program, settings, log, clock: None, running: None })
     }
 
     /// Starts it, and does not wait until it runs.
-    pub fn start(&mut self) -> anyhow::Result<()> {
-        let log: File = OpenOptions::new().create(true).append(true).open(&self.log)?;
-        let mut command = Command::new(&self.program);
+    pub fn start(&mut self, denied: Denied) -> anyhow::Result<()> {
+        let log: File = match denied {
+            Denied::Disk => OpenOptions::new().write(true).open("/dev/full")?,
+            _ => OpenOptions::new().create(true).append(true).open(&self.log)?,
+        };
+        let mut command = match denied {
+            Denied::Memory(bytes) => {
+                let mut confined = Command::new("prlimit"); // which becomes the daemon
+                confined.arg(format!("--data={bytes}")).arg(&self.program);
+                confined
+            }
+            _ => Command::new(&self.program),
+        };
+        if let Some(clock) = &self.clock {
+            command.env("LD_PRELOAD", faketime().context("there is no libfaketime")?);
+            // what waits for a span waits by the steady clock, which no machine sets
+            command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("FAKETIME_CACHE_DURATION", "1");
+            command.env("FAKETIME_TIMESTAMP_FILE", clock);
+        }
         for setting in config::SETTINGS {
             command.env_remove(setting.variable);
         }
@@ -80,7 +116,7 @@ impl Daemon {
     /// Starts it, and waits until it says that it runs.
     pub async fn start_and_wait(&mut self) -> anyhow::Result<()> {
         let starts = self.starts();
-        self.start()?;
+        self.start(Denied::Nothing)?;
         let begun = Instant::now();
         while self.starts() == starts {
             if begun.elapsed() > PATIENCE || !self.runs()? {
@@ -101,6 +137,35 @@ impl Daemon {
             Some(child) => child.try_wait()?.is_none(),
             None => false,
         })
+    }
+
+    /// Sets the clock of its machine so many seconds off. A daemon hears of it at once if its clock was set before it started.
+    pub fn set_clock(&mut self, seconds: i64) -> anyhow::Result<()> {
+        let clock = self.log.with_extension("clock");
+        // in one step: half a number is another time
+        let written = self.log.with_extension("clock-written");
+        std::fs::write(&written, format!("{seconds:+}\n"))?;
+        std::fs::rename(written, &clock)?;
+        self.clock = Some(clock);
+        Ok(())
+    }
+
+    /// Bytes of memory of its own that it has asked for.
+    pub fn memory(&self) -> anyhow::Result<u64> {
+        let id = self.id().with_context(|| format!("{} does not run", self.name))?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmData:")?.trim().strip_suffix(" kB"));
+        Ok(kilobytes.context("a process without memory")?.trim().parse::<u64>()? << 10)
+    }
+
+    /// Whether it ends by itself within `patience`.
+    pub async fn ends_within(&mut self, patience: Duration) -> anyhow::Result<bool> {
+        let child = self.running.as_mut().with_context(|| format!("{} does not run", self.name))?;
+        let ended = timeout(patience, child.wait()).await.is_ok();
+        if ended {
+            self.running = None;
+        }
+        Ok(ended)
     }
 
     /// Its process's number.

@@ -11,6 +11,7 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use conversationd::clock::{Clock, SystemClock};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{checker::Violation, site::Names};
 
@@ -31,7 +32,17 @@ pub enum Said {
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Entry {
     /// A round begins, on queues, a table and a schema of its own. `seed` decided all choices of it.
-    Round { round: u32, fault: String, seed: u64, trials: u32, daemons: usize, site: Names },
+    Round {
+        round: u32,
+        fault: String,
+        seed: u64,
+        trials: u32,
+        daemons: usize,
+        site: Names,
+        /// Whether an outside system is told by HTTP too.
+        #[serde(default)]
+        tells: bool,
+    },
     /// The publisher asks the queue to take the `n`th event of a thread.
     Sent { thread: String, n: u32, said: Said },
     /// The queue said that it has it.
@@ -40,6 +51,10 @@ pub enum Entry {
     Fault { trial: u32, on: String, detail: String },
     /// It is over.
     Over { trial: u32 },
+    /// What is counted of this fault; the fault says what that is.
+    Counted { trial: u32, on: String, number: u64 },
+    /// The outside system took a notice of a close, under this key.
+    Told { conversation: Uuid, key: String },
     /// A daemon ended that was told to.
     Ended { daemon: String, code: Option<i32>, millis: u64 },
     /// Nothing is published any more, all faults are over, and this is how long it took until nothing was left to do.

@@ -36,7 +36,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const DEEPEST: usize = 400;
 
 /// How long the queue may refuse an event.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// How long a thread is silent after a session's end, at most; its conversation may end meanwhile, or not.
 const SILENCE_MILLIS: u64 = 4_000;

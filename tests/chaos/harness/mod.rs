@@ -8,6 +8,8 @@ pub mod found;
 pub mod frames;
 pub mod history;
 pub mod load;
+pub mod outage;
+pub mod outside;
 pub mod road;
 pub mod roads;
 pub mod round;

@@ -54,6 +54,8 @@ pub enum Mode {
     LosesAnswersToCommits,
     /// Some requests are answered with throttling, or with a fault, and do not arrive.
     Refuses,
+    /// All are.
+    RefusesAll,
     /// Some batches are answered as if nothing of them could be done, and do not arrive.
     DoesNothing,
 }
@@ -79,7 +81,8 @@ struct State {
     speech: Speech,
     seed: u64,
     mode: watch::Sender<Mode>,
-    /// Requests that a fault met.
+    /// Requests in all, and those that a fault met.
+    asked: AtomicU64,
     met: AtomicU64,
     connections: AtomicU64,
 }
@@ -89,8 +92,9 @@ impl Road {
     pub async fn lay(target: String, speech: Speech, seed: u64) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
-        let (met, connections) = (AtomicU64::new(0), AtomicU64::new(0));
-        let state = Arc::new(State { target, speech, seed, mode: watch::Sender::new(Mode::Open), met, connections });
+        let (asked, met, connections) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        let mode = watch::Sender::new(Mode::Open);
+        let state = Arc::new(State { target, speech, seed, mode, asked, met, connections });
         let laid = state.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -103,6 +107,11 @@ impl Road {
     /// Changes it.
     pub fn set(&self, mode: Mode) {
         self.state.mode.send_replace(mode);
+    }
+
+    /// How many requests there were so far.
+    pub fn asked(&self) -> u64 {
+        self.state.asked.load(Ordering::Relaxed)
     }
 
     /// How many requests met a fault of their own so far.
@@ -144,8 +153,14 @@ impl State {
 
     /// What becomes of a request, in the present mode.
     fn fate(&self, frame: &Frame, rng: &mut Rng) -> Fate {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         let (mode, is_commit) = (*self.mode.borrow(), frame.asks == Asks::Commit);
-        if matches!(mode, Mode::Open | Mode::Drips | Mode::Cut | Mode::Swallows) || !rng.chance(PICKED_PERMILLE) {
+        let picks = match mode {
+            Mode::Open | Mode::Drips | Mode::Cut | Mode::Swallows => false,
+            Mode::RefusesAll => true,
+            _ => rng.chance(PICKED_PERMILLE),
+        };
+        if !picks {
             return Fate::Arrives;
         }
         let fate = match (mode, &frame.asks) {
@@ -153,7 +168,9 @@ impl State {
             (Mode::LosesAnswers, _) => Fate::LosesItsAnswer,
             (Mode::LosesCommits, Asks::Commit) => Fate::Vanishes,
             (Mode::LosesAnswersToCommits, _) if is_commit => Fate::LosesItsAnswer,
-            (Mode::Refuses, Asks::Operation(..)) => Fate::IsAnswered(frames::refusal(self.met.load(Ordering::Relaxed))),
+            (Mode::Refuses | Mode::RefusesAll, Asks::Operation(..)) => {
+                Fate::IsAnswered(frames::refusal(self.met.load(Ordering::Relaxed)))
+            }
             (Mode::DoesNothing, Asks::Operation(operation, body)) => {
                 frames::nothing_done(operation, body).map_or(Fate::Arrives, Fate::IsAnswered)
             }

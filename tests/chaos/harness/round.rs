@@ -13,13 +13,15 @@ use tokio::time::sleep;
 use super::{
     checker::{Violation, judge},
     daemon::Daemon,
-    fault::{Fault, Reach},
+    fault::{Counts, Fault, Reach},
     found,
-    history::{Entry, History},
+    history::{Entry, History, Line},
     load::{Load, Rate},
+    outage::{on_all, on_outside, on_roads, repair, spooled, stack_is_local, tell_now},
+    outside::{Manner, Outside},
     rng::Rng,
-    site::Site,
-    trial::{Ground, on_all, on_daemon, stack_is_local},
+    site::{Settings, Site},
+    trial::{Ground, on_daemon},
 };
 
 /// After the faults everything must come to rest within this: the longest pauses of a group that failed again and again.
@@ -54,6 +56,8 @@ pub struct Outcome {
     pub trials: u32,
     pub events: u64,
     pub rest: Duration,
+    /// What the fault counts.
+    pub counted: Option<u64>,
     pub violations: Vec<Violation>,
 }
 
@@ -68,20 +72,37 @@ pub async fn play(plan: &Plan, history: &History, progress: &(dyn Fn(u32) + Sync
         trials: plan.trials,
         daemons: plan.daemons,
         site: site.names.clone(),
+        tells: true,
     });
     let folder = plan.folder.join(format!("round-{}", plan.round));
     std::fs::create_dir_all(&folder)?;
-    let mut daemons = staff(plan, &site, &folder).await?;
+    let outside = Outside::begin(history.clone(), plan.seed).await?;
+    let mut settings = site.settings(&folder, Some(outside.port))?;
+    if plan.fault == Fault::Spool {
+        settings.insert("CONVERSATIOND_SPOOL_AFTER_SECONDS".into(), "1".into());
+        settings.insert("CONVERSATIOND_SPOOL_LEASE_SECONDS".into(), "60".into());
+    }
+    let mut daemons = staff(plan, &settings, &folder).await?;
     let load = Load::begin(site.clone(), history.clone(), plan.rate, plan.seed);
-    let trials = happen(plan, &site, history, &mut daemons, progress).await?;
+    let ground = Ground { site: &site, history, outside: &outside, program: &plan.program, old: plan.old.as_deref() };
+    let trials = happen(plan, &ground, &mut daemons, progress).await?;
     let events = load.end().await?;
-    let rest = rest(&site, history, &mut daemons).await?;
+    outside.set(Manner::Takes);
+    if matches!(plan.fault, Fault::Sinks | Fault::Storm) {
+        tell_now(&plan.program, &settings).await?;
+    }
+    let mut rested = rest(&site, history, &mut daemons).await?;
+    if plan.fault == Fault::Forgets {
+        repair(&plan.program, &settings).await?;
+        rested += rest(&site, history, &mut daemons).await?;
+    }
     for daemon in &mut daemons {
         let (code, took) = daemon.terminate().await?;
         history.add(Entry::Ended { daemon: daemon.name.clone(), code, millis: u64::try_from(took.as_millis())? });
     }
     let found = found::read(&site).await?;
-    let violations = judge(&history.lines(), &found);
+    let lines = history.lines();
+    let violations = judge(&lines, &found);
     history.add(Entry::Verdict { violations: violations.clone() });
     if violations.is_empty() {
         site.clear().await?;
@@ -89,11 +110,23 @@ pub async fn play(plan: &Plan, history: &History, progress: &(dyn Fn(u32) + Sync
     } else {
         std::fs::write(folder.join("found.txt"), format!("{found:#?}"))?;
     }
-    Ok(Outcome { fault: plan.fault, trials, events, rest, violations })
+    Ok(Outcome { fault: plan.fault, trials, events, rest: rested, counted: counted(plan.fault, &lines), violations })
 }
 
-async fn staff(plan: &Plan, site: &Site, folder: &Path) -> anyhow::Result<Vec<Daemon>> {
-    let settings = site.settings(folder)?;
+/// What the fault counts besides.
+fn counted(fault: Fault, lines: &[Line]) -> Option<u64> {
+    let (_, counts) = fault.counts()?;
+    let numbers = lines.iter().filter_map(|line| match line.entry {
+        Entry::Counted { number, .. } => Some(number),
+        _ => None,
+    });
+    Some(match counts {
+        Counts::TheMost => numbers.max().unwrap_or_default(),
+        Counts::TheSum => numbers.sum(),
+    })
+}
+
+async fn staff(plan: &Plan, settings: &Settings, folder: &Path) -> anyhow::Result<Vec<Daemon>> {
     let mut daemons = Vec::new();
     for place in 0..plan.daemons {
         let seed = plan.seed.wrapping_add(place as u64);
@@ -101,6 +134,9 @@ async fn staff(plan: &Plan, site: &Site, folder: &Path) -> anyhow::Result<Vec<Da
             Daemon::place(&format!("daemon-{place}"), &plan.program, folder, settings.clone(), seed).await?;
         if let (Fault::Versions, Some(old), 1) = (plan.fault, &plan.old, place % 2) {
             daemon.program = old.clone();
+        }
+        if plan.fault == Fault::Skew {
+            daemon.set_clock(0)?;
         }
         daemon.start_and_wait().await?;
         daemons.push(daemon);
@@ -132,33 +168,25 @@ impl Trials<'_> {
 /// Lets the faults happen. Returns how many trials there were.
 async fn happen(
     plan: &Plan,
-    site: &Site,
-    history: &History,
+    ground: &Ground<'_>,
     daemons: &mut [Daemon],
     progress: &(dyn Fn(u32) + Sync),
 ) -> anyhow::Result<u32> {
-    let ground = Ground { site, history, program: &plan.program, old: plan.old.as_deref() };
     let trials = Trials { plan, done: AtomicU32::new(0), progress };
     let mut rng = Rng(plan.seed ^ 0x5eed);
     let (all, hit) = match plan.fault.reach() {
         Reach::Each => (None, daemons.len()),
         Reach::EachButOne => (None, daemons.len().saturating_sub(1).max(1)),
-        Reach::All => (Some(rng.next()), 0),
+        Reach::All | Reach::Outside | Reach::Roads => (Some(rng.next()), 0),
         Reach::Storm => (Some(rng.next()), daemons.len()),
-        Reach::InTurn => {
-            let mut turn = (0..daemons.len()).cycle();
-            while trials.go_on() {
-                let daemon = &mut daemons[turn.next().unwrap_or_default()];
-                trials.count(on_daemon(&ground, plan.fault, daemon, trials.next(), &mut rng).await?);
-            }
-            (None, 0)
-        }
     };
-    let lanes = daemons[..hit].iter_mut().map(|daemon| of_daemon(&ground, &trials, daemon, Rng(rng.next())));
+    let (hit, others) = daemons.split_at_mut(hit);
+    let lanes = hit.iter_mut().map(|daemon| of_daemon(ground, &trials, daemon, Rng(rng.next())));
     let lanes = try_join_all(lanes);
     let world = async {
         match all {
-            Some(seed) => of_all(&ground, &trials, Rng(seed)).await,
+            Some(seed) if plan.fault == Fault::Spool => of_roads(ground, &trials, others, Rng(seed)).await,
+            Some(seed) => of_all(ground, &trials, Rng(seed)).await,
             None => Ok(()),
         }
     };
@@ -170,8 +198,7 @@ async fn of_daemon(ground: &Ground<'_>, trials: &Trials<'_>, daemon: &mut Daemon
     while trials.go_on() {
         let (fault, trial) = (trials.plan.fault, trials.next());
         if fault == Fault::Storm {
-            let fault =
-                by_lot(&mut rng, |fault| matches!(fault.reach(), Reach::Each | Reach::EachButOne | Reach::InTurn));
+            let fault = by_lot(&mut rng, |fault| matches!(fault.reach(), Reach::Each | Reach::EachButOne));
             on_daemon(ground, fault, daemon, trial, &mut rng).await?;
             trials.count(1);
         } else {
@@ -186,11 +213,25 @@ async fn of_all(ground: &Ground<'_>, trials: &Trials<'_>, mut rng: Rng) -> anyho
     while trials.go_on() {
         let fault = match trials.plan.fault {
             Fault::Storm => {
-                by_lot(&mut rng, |fault| fault.reach() == Reach::All && (local || fault == Fault::PostgresBackends))
+                let may = |fault: Fault| fault.reach() == Reach::All && (local || fault == Fault::PostgresBackends);
+                by_lot(&mut rng, |fault| fault == Fault::Sinks || may(fault))
             }
             fault => fault,
         };
-        on_all(ground, fault, trials.next(), &mut rng).await?;
+        if fault == Fault::Sinks {
+            let met = on_outside(ground, trials.next(), &mut rng).await?;
+            trials.count(if trials.plan.fault == Fault::Sinks { met } else { 1 });
+        } else {
+            on_all(ground, fault, trials.next(), &mut rng).await?;
+            trials.count(1);
+        }
+    }
+    Ok(())
+}
+
+async fn of_roads(ground: &Ground<'_>, trials: &Trials<'_>, daemons: &[Daemon], mut rng: Rng) -> anyhow::Result<()> {
+    while trials.go_on() {
+        on_roads(ground, daemons, trials.next(), &mut rng).await?;
         trials.count(1);
     }
     Ok(())
@@ -198,7 +239,7 @@ async fn of_all(ground: &Ground<'_>, trials: &Trials<'_>, mut rng: Rng) -> anyho
 
 /// One of the faults that may be.
 fn by_lot(rng: &mut Rng, may: impl Fn(Fault) -> bool) -> Fault {
-    let all: Vec<Fault> = Fault::ALL.into_iter().filter(|fault| may(*fault)).collect();
+    let all: Vec<Fault> = Fault::ALL.into_iter().filter(|fault| fault.in_a_storm() && may(*fault)).collect();
     all[rng.below(all.len() as u64) as usize]
 }
 
@@ -234,5 +275,6 @@ async fn left(site: &Site) -> anyhow::Result<usize> {
         return Ok(open);
     }
     // a command of the timer may have been on its way while the heads were read
-    Ok(found::depth(site).await? + found::pending(&site.pool).await?)
+    let spooled = usize::try_from(spooled(&site.pool).await?)?;
+    Ok(spooled + found::depth(site).await? + found::pending(&site.pool).await?)
 }

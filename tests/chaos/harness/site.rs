@@ -1,6 +1,12 @@
 //! A round's own corner of the stack: queues, a table and a schema, made and cleared away.
 
-use std::{collections::BTreeMap, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use conversationd::{
@@ -17,6 +23,12 @@ use sqlx::{
 
 /// A lease that lapses soon, so that freezing a daemon beyond it is cheap.
 pub const VISIBILITY: Duration = Duration::from_secs(5);
+
+/// The outside system that is told by HTTP, by its name among sinks.
+pub const WEBHOOK: &str = "webhook";
+
+/// Settings of a daemon, by their variables.
+pub type Settings = BTreeMap<String, String>;
 
 /// Where everything is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,10 +84,16 @@ impl Site {
     }
 
     /// What a daemon is told to work here; its roads come on top.
-    pub fn settings(&self, folder: &std::path::Path) -> anyhow::Result<BTreeMap<String, String>> {
+    ///
+    /// Outside systems are told through a queue, and by HTTP at port `outside` if that is given.
+    pub fn settings(&self, folder: &Path, outside: Option<u16>) -> anyhow::Result<Settings> {
         let sinks = folder.join("sinks.toml");
-        let url = &self.names.notices_url;
-        std::fs::write(&sinks, format!("[[sink]]\nname = \"outside\"\nkind = \"queue\"\nurl = \"{url}\"\n"))?;
+        let mut told =
+            format!("[[sink]]\nname = \"outside\"\nkind = \"queue\"\nurl = \"{}\"\n", self.names.notices_url);
+        if let Some(port) = outside {
+            told += &webhook(folder, port)?;
+        }
+        std::fs::write(&sinks, told)?;
         let seconds = VISIBILITY.as_secs().to_string();
         let all = [
             ("SQS_CONVERSATION_QUEUE_URL", self.names.queue_url.as_str()),
@@ -108,6 +126,30 @@ impl Site {
         self.clients.dynamodb.delete_table().table_name(&self.names.table).send().await?;
         Ok(())
     }
+}
+
+/// What a sinks file says of an outside system at a port of loopback: told of closes alone, a person's in their order.
+fn webhook(folder: &Path, port: u16) -> anyhow::Result<String> {
+    let secret = folder.join("webhook-secret");
+    std::fs::write(&secret, "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\n")?;
+    let secret = secret.to_str().context("a path that is no text")?;
+    Ok(format!(
+        "
+[[sink]]
+name = \"{WEBHOOK}\"
+kind = \"webhook\"
+url = \"http://127.0.0.1:{port}/\"
+secret = \"file:{secret}\"
+events = [\"conversation.closed\"]
+order = \"contact\"
+timeout_seconds = 2
+
+[egress]
+networks = [\"127.0.0.0/8\"]
+ports = [{port}]
+http = true
+"
+    ))
 }
 
 async fn clients() -> Clients {

@@ -1,23 +1,31 @@
 //! One trial of a fault: what is done to whom, for how long.
 
-use std::{process::Stdio, time::Duration};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
-use tokio::{process::Command, time::sleep};
+use anyhow::bail;
+use tokio::time::sleep;
 
 use super::{
-    daemon::Daemon,
+    daemon::{Daemon, Denied},
     fault::Fault,
     history::{Entry, History},
+    outside::Outside,
     rng::Rng,
     road::Mode,
-    site::{Site, VISIBILITY, aws_url, database_url, root},
+    site::{Site, VISIBILITY},
 };
+
+/// Seconds that a clock is off at most.
+const FURTHEST_OFF: u64 = 600;
+
+/// A process that cannot say that it runs begins to work within this.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a trial may touch besides its daemons.
 pub struct Ground<'a> {
     pub site: &'a Site,
     pub history: &'a History,
+    pub outside: &'a Outside,
     /// The present program, and the older one.
     pub program: &'a std::path::Path,
     pub old: Option<&'a std::path::Path>,
@@ -56,10 +64,59 @@ pub async fn on_daemon(
                 daemon.program = if daemon.program == old { ground.program.to_owned() } else { old.to_owned() };
             }
             begins("SIGTERM".into());
-            let (code, took) = daemon.terminate().await?;
-            let millis = u64::try_from(took.as_millis())?;
-            ground.history.add(Entry::Ended { daemon: name.clone(), code, millis });
+            terminate(ground, daemon).await?;
             daemon.start_and_wait().await?;
+            1
+        }
+        Fault::Memory => {
+            sleep(millis(rng, 10, 1_500)).await;
+            let memory = daemon.memory()? / 100 * (20 + rng.below(80));
+            begins(format!("kill -9, started with {} KiB", memory >> 10));
+            daemon.kill().await?;
+            daemon.start(Denied::Memory(memory))?;
+            let ended = daemon.ends_within(millis(rng, 500, 4_000)).await?;
+            ground.history.add(Entry::Counted { trial, on: name.clone(), number: ended.into() });
+            if !ended {
+                daemon.kill().await?;
+            }
+            daemon.start_and_wait().await?;
+            1
+        }
+        Fault::Disk => {
+            sleep(millis(rng, 100, 1_500)).await;
+            begins("no disk for its log".into());
+            terminate(ground, daemon).await?;
+            let asked = daemon.roads.sqs.asked();
+            daemon.start(Denied::Disk)?;
+            let begun = Instant::now();
+            while daemon.roads.sqs.asked() == asked {
+                if begun.elapsed() > PATIENCE || !daemon.runs()? {
+                    bail!("{name} does not start without a disk for its log");
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+            sleep(millis(rng, 500, 3_000)).await;
+            terminate(ground, daemon).await?;
+            daemon.start_and_wait().await?;
+            1
+        }
+        Fault::Skew => {
+            let seconds = i64::try_from(rng.below(2 * FURTHEST_OFF + 1))? - i64::try_from(FURTHEST_OFF)?;
+            begins(format!("its clock is {seconds:+} s off"));
+            daemon.set_clock(seconds)?;
+            sleep(millis(rng, 500, 3_000)).await;
+            1
+        }
+        Fault::Throttled => {
+            sleep(millis(rng, 100, 1_500)).await;
+            let (lasts, (to, road)) = (millis(rng, 1_000, 6_000), daemon.roads.all()[rng.below(2) as usize]);
+            begins(format!("{to} refuses everything for {} ms", lasts.as_millis()));
+            let (before, begun) = (road.asked(), Instant::now());
+            road.set(Mode::RefusesAll);
+            sleep(lasts).await;
+            let number = ((road.asked() - before) as f64 / begun.elapsed().as_secs_f64()).ceil() as u64;
+            road.set(Mode::Open);
+            ground.history.add(Entry::Counted { trial, on: name.clone(), number });
             1
         }
         fault => {
@@ -81,6 +138,14 @@ pub async fn on_daemon(
     Ok(met)
 }
 
+/// Tells it to end, and notes how it did.
+async fn terminate(ground: &Ground<'_>, daemon: &mut Daemon) -> anyhow::Result<()> {
+    let (code, took) = daemon.terminate().await?;
+    let millis = u64::try_from(took.as_millis())?;
+    ground.history.add(Entry::Ended { daemon: daemon.name.clone(), code, millis });
+    Ok(())
+}
+
 /// What a fault makes of which of a daemon's roads, and for how many milliseconds at most.
 fn on_road(fault: Fault, rng: &mut Rng) -> Option<(Mode, usize, u64)> {
     let (any, aws) = (rng.below(3) as usize, rng.below(2) as usize);
@@ -98,63 +163,7 @@ fn on_road(fault: Fault, rng: &mut Rng) -> Option<(Mode, usize, u64)> {
     })
 }
 
-/// Tries a fault once that happens to all at once.
-pub async fn on_all(ground: &Ground<'_>, fault: Fault, trial: u32, rng: &mut Rng) -> anyhow::Result<()> {
-    let begins = |detail: String| ground.history.add(Entry::Fault { trial, on: "all".into(), detail });
-    sleep(millis(rng, 300, 2_000)).await;
-    let lasts = millis(rng, 100, 4_000);
-    match fault {
-        Fault::PostgresStop => {
-            begins(format!("PostgreSQL stopped for {} ms", lasts.as_millis()));
-            outage("postgres", lasts).await?;
-        }
-        Fault::AwsRestart => {
-            begins(format!("SQS and DynamoDB stopped for {} ms", lasts.as_millis()));
-            outage("aws", lasts).await?;
-        }
-        Fault::PostgresBackends => {
-            begins("connections to PostgreSQL ended".into());
-            let sql = "
-                select count(pg_terminate_backend(pid)) from pg_stat_activity
-                where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";
-            // the connection that asks may have been ended before
-            let _ = sqlx::query(sql).execute(&ground.site.pool).await;
-        }
-        fault => bail!("not a fault of all: {fault:?}"),
-    }
-    ground.history.add(Entry::Over { trial });
-    Ok(())
-}
-
-/// Stops one half of the local stack for a while.
-async fn outage(half: &str, lasts: Duration) -> anyhow::Result<()> {
-    stack(half, "stop").await?;
-    sleep(lasts).await;
-    stack(half, "start").await
-}
-
-/// Starts or stops a half of the local stack.
-pub async fn stack(half: &str, what: &str) -> anyhow::Result<()> {
-    let script = root().join("infra/local/stack.sh");
-    let mut command = Command::new(script);
-    command.args([half, what]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let done = command.output().await.context("infra/local/stack.sh cannot be run")?;
-    if !done.status.success() {
-        bail!("stack.sh {half} {what} failed: {}", String::from_utf8_lossy(&done.stderr));
-    }
-    Ok(())
-}
-
-/// Whether the environment means the local stack's halves: only those may be stopped.
-pub fn stack_is_local() -> bool {
-    let port =
-        |variable: &str, otherwise: &str| conversationd::config::environment(variable).unwrap_or(otherwise.to_owned());
-    let (aws, sql) = (port("LOCAL_AWS_PORT", "4566"), port("LOCAL_PG_PORT", "5433"));
-    let is =
-        |url: anyhow::Result<String>, port: String| url.is_ok_and(|url| url.contains(&format!("127.0.0.1:{port}")));
-    is(aws_url("SQS"), aws) && is(database_url(), sql)
-}
-
-fn millis(rng: &mut Rng, least: u64, most: u64) -> Duration {
+/// So long, by lot.
+pub fn millis(rng: &mut Rng, least: u64, most: u64) -> Duration {
     Duration::from_millis(least + rng.below(most - least))
 }

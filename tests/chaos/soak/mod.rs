@@ -124,7 +124,7 @@ async fn capacity(arguments: &Arguments, folder: &Path) -> anyhow::Result<f64> {
 
 /// Daemons with metrics pages, and leases as long as they are by default.
 async fn staff(count: usize, site: &Site, folder: &Path) -> anyhow::Result<(Vec<Daemon>, Vec<Watched>)> {
-    let (settings, program) = (site.settings(folder)?, present(folder)?);
+    let (settings, program) = (site.settings(folder, None)?, present(folder)?);
     let (mut daemons, mut watched) = (Vec::new(), Vec::new());
     for place in 0..count {
         let mut settings = settings.clone();

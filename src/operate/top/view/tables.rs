@@ -42,6 +42,9 @@ fn table<const N: usize>(
         .block(framed(title))
 }
 
+/// Columns of the longest release that is told whole: `10.10.0 (1a2b3c4d5e6f)`.
+const RELEASE: u16 = 22;
+
 pub(super) fn replicas(snapshot: &Snapshot, above: usize, area: Rect, buffer: &mut Buffer) {
     let beats = match &snapshot.replicas {
         Part::Known(beats) => beats,
@@ -64,9 +67,11 @@ pub(super) fn replicas(snapshot: &Snapshot, above: usize, area: Rect, buffer: &m
         ])
     };
     let header = ["HOST", "RELEASE", "STATE", "UP", "MSG/S", "GROUPS", "HELD", "TURN P95", "AGE P95", "BACK/S"];
+    let release = beats.iter().map(|beat| u16::try_from(beat.version.chars().count()).unwrap_or(RELEASE)).max();
+    let release = release.unwrap_or_default();
     let widths = [
-        Constraint::Min(23),
-        Constraint::Length(7),
+        Constraint::Min(10),
+        Constraint::Length(release.clamp(7, RELEASE)),
         Constraint::Length(14),
         Constraint::Length(6),
         Constraint::Length(6),
