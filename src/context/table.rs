@@ -1,6 +1,6 @@
 //! A tokenizer's table, for counting alone: what tiktoken holds three times over, once.
 //!
-//! tiktoken keeps each token in a map to its rank, in a map from it and in a sorted list: 45 MB for `o200k_base`. To count,
+//! tiktoken keeps each token in a map to its rank, in a map from it and in a sorted list: 40 MB for `o200k_base`. To count,
 //! the ranks are enough: the tokens' bytes in a row, and a hash table of ranks, 5 MB. The words come by the same regular
 //! expression, and pairs are merged in the same order, so the counts are the same; the tests compare them.
 
