@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::{
-    pipeline::{Pipeline, Work},
+    pipeline::Pipeline,
     queue::{Asked, Delivery, QueueError},
 };
 
@@ -92,7 +92,7 @@ impl Requests {
         self.pipeline.leases.take(delivery.receipt.clone(), asked);
         let pipeline = self.pipeline.clone();
         running.spawn(async move {
-            let work = Work::from(delivery);
+            let work = pipeline.read(delivery);
             if let Err(failure) = pipeline.respond_alone(&work).await {
                 warn!(error = %failure, sqs.message_id = work.delivery.message_id, "a request was not settled; it comes again");
             }

@@ -4,6 +4,8 @@
 #[path = "consumer/midnight.rs"]
 mod midnight;
 mod model;
+#[path = "consumer/senders.rs"]
+mod senders;
 #[path = "consumer/told.rs"]
 mod told;
 

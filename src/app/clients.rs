@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{
+    BehaviorVersion, Region, SdkConfig, retry::RetryConfig, stalled_stream_protection::StalledStreamProtectionConfig,
+    timeout::TimeoutConfig,
+};
 use aws_sdk_sqs::config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextRef};
 use aws_smithy_http_client::{
     Builder,
@@ -81,7 +84,10 @@ fn quick() -> TimeoutConfig {
 
 async fn shared() -> SdkConfig {
     let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await
+    // a stream that stalls is cut off by the time limit of its attempt
+    let unwatched = StalledStreamProtectionConfig::disabled();
+    let config = aws_config::defaults(BehaviorVersion::latest()).stalled_stream_protection(unwatched);
+    config.http_client(http).load().await
 }
 
 /// Counts every request that leaves, retries included.

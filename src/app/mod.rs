@@ -86,7 +86,8 @@ impl App {
             config.queue_url.clone(),
             config.dead_letter_url.clone(),
             config.visibility,
-        );
+        )
+        .telling_senders(config.senders.are_bound());
         let statements = counters.clone();
         let counted = Arc::new(move || statements.hot_statements.add(1));
         let hot::Built { store, swept } = hot::build(&config.hot, &clients, config.hot_ttl, counted)?;
@@ -97,6 +98,7 @@ impl App {
         let readers = answers::Readers::of(config)?;
         let answers = Arc::new(answers::of(config, clients.sqs.control.clone(), readers, &counters, &clock));
         let portals = Arc::new(portals::of(config.sinks.as_ref()));
+        let senders = Arc::new(config.senders.clone());
         let held = leases();
         let of_spool = spool::of(config, queue.clone(), store.clone(), held.clone(), counters.clone(), instance)?;
         let (edge, keeper) = match of_spool {
@@ -118,9 +120,11 @@ impl App {
             clock: clock.clone(),
             answers: answers.clone(),
             portals: portals.clone(),
+            senders: senders.clone(),
         };
         let requests = config.answers.queue_url.clone().map(|url| {
-            let queue = SqsQueue::new(clients.sqs.clone(), url, config.dead_letter_url.clone(), config.visibility);
+            let queue = SqsQueue::new(clients.sqs.clone(), url, config.dead_letter_url.clone(), config.visibility)
+                .telling_senders(senders.are_bound());
             let inbox = Arc::new(Inbox::over(Arc::new(queue), config.delete_linger));
             let pipeline = Arc::new(pipeline(inbox, leases()));
             let Limits { wait, drain, .. } = config.limits;

@@ -9,6 +9,7 @@ mod metrics;
 mod older;
 mod reader;
 mod receipt;
+mod senders;
 mod settings;
 mod sinks;
 mod spool;
@@ -19,6 +20,7 @@ use crate::{
     consumer::Limits,
     domain::{Policy, TOLD_AT},
     event::Kind,
+    queue::Senders,
     spool::Rules,
 };
 
@@ -96,6 +98,8 @@ pub struct Config {
     pub limits: Limits,
     /// Event types whose exhaustion parks their group.
     pub park: BTreeSet<String>,
+    /// Who may send for which project.
+    pub senders: Senders,
     /// Linger of store requests.
     pub linger: Duration,
     /// Linger of deletes.
@@ -243,6 +247,7 @@ impl Config {
                 retries: reader.number(RETRIES, 0, 3),
             },
             park: parking(&mut reader),
+            senders: senders::read(&mut reader),
             linger: Duration::from_millis(reader.number(LINGER, 0, 1000)),
             delete_linger: Duration::from_millis(reader.number(DELETE_LINGER, 0, 1000)),
             metrics: MetricsConfig::read_with(&mut reader),

@@ -70,6 +70,7 @@ settings! {
     ATTEMPTS = "CONVERSATIOND_ATTEMPTS", "attempts", "8", "failed attempts after which a delivery goes to the dead-letter queue; outages do not count";
     RETRIES = "CONVERSATIOND_RETRIES", "tries", "3", "further tries of what failed before it goes back to the queue, within about a second";
     PARK = "CONVERSATIOND_PARK", "", "none", "event types, with commas between: when one of these fails too often, its group is parked, and all that follows in it becomes dead letters, until `conversationd dlq group unpark`";
+    SENDERS = "CONVERSATIOND_SENDERS", "", "off", "who may send for which project: SENDER=PROJECT or SENDER=*, separated by commas; a sender is what SQS tells of it (SenderId), a role's without its session. Whoever is not listed may send for none: list daemons, operators and whatever forwards as well";
     POLLERS = "CONVERSATIOND_POLLERS", "polls", "8", "polls at once under load; one when quiet";
     IN_FLIGHT = "CONVERSATIOND_IN_FLIGHT", "deliveries", "500", "deliveries held at once";
     IN_FLIGHT_BYTES = "CONVERSATIOND_IN_FLIGHT_BYTES", "bytes", "100663296", "bytes of deliveries held at once; a poll reserves 10 MiB of it";

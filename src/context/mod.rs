@@ -9,6 +9,7 @@ mod extract;
 mod line;
 mod model;
 mod summary;
+mod table;
 mod tokenizer;
 mod trim;
 

@@ -37,6 +37,8 @@ pub enum Code {
     NotARequest,
     /// Its signature is not what it should be.
     NotVerified,
+    /// Whoever sent it may not send for this project.
+    SenderNotAllowed,
 }
 
 impl Code {
@@ -56,6 +58,7 @@ impl Code {
             Self::ReplyNotAllowed => "reply_not_allowed",
             Self::NotARequest => "not_a_request",
             Self::NotVerified => "not_verified",
+            Self::SenderNotAllowed => "sender_not_allowed",
         }
     }
 }
@@ -86,6 +89,11 @@ impl Rejection {
     /// A webhook that nobody's secret verifies. `reason` is of our own words.
     pub fn not_verified(reason: String) -> Self {
         Self { code: Code::NotVerified, field: Some("signature".to_owned()), reason }
+    }
+
+    /// Its sender is not bound to its project.
+    pub fn sender_not_allowed() -> Self {
+        Self::body(Code::SenderNotAllowed, "was sent by whoever may not send for its project")
     }
 
     /// Fault of the body as a whole.

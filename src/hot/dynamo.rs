@@ -94,7 +94,8 @@ impl HotStore for DynamoStore {
         let mut keys: Vec<Item> = threads.iter().map(item::head_key).collect();
         let mut pauses = Self::pauses();
         loop {
-            let Ok(wanted) = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build() else {
+            let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
+            let Ok(wanted) = wanted.projection_expression("pk, body").build() else {
                 return vec![Err(incomplete()); threads.len()];
             };
             let got = match self.client.batch_get_item().request_items(&self.table, wanted).send().await {

@@ -246,12 +246,11 @@ async fn distinct_heads(store: Arc<dyn HotStore>, threads: Vec<ThreadKey>) -> Ve
     let mut distinct = threads.clone();
     distinct.sort_unstable();
     distinct.dedup();
-    let heads = store.heads(distinct.clone()).await;
-    threads
-        .iter()
-        .map(|thread| match distinct.binary_search(thread) {
-            Ok(place) => heads.get(place).cloned().unwrap_or_else(|| Err(unanswered())),
-            Err(_) => Err(unanswered()),
-        })
-        .collect()
+    let nobody_shares = distinct.len() == threads.len();
+    let mut heads: Vec<_> = store.heads(distinct.clone()).await.into_iter().map(Some).collect();
+    let mut answer = |thread: &ThreadKey| {
+        let head = heads.get_mut(distinct.binary_search(thread).ok()?)?;
+        if nobody_shares { head.take() } else { head.clone() }
+    };
+    threads.iter().map(|thread| answer(thread).unwrap_or_else(|| Err(unanswered()))).collect()
 }

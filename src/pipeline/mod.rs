@@ -25,7 +25,7 @@ use crate::{
     event::{self, Event, Kind, Raw, Rejection, Request, SessionClosed, SessionOpened, TraceId},
     handler::{self, Decision, Seen},
     hot::{Hot, HotError, Put},
-    queue::{Command, DeadLetterReason, Delivery, Inbox, Leases, QueueError, fifo_id},
+    queue::{Command, DeadLetterReason, Delivery, Inbox, Leases, QueueError, Senders, fifo_id},
 };
 
 /// A head that changes this often under one turn is somebody else's; the turn is retried later.
@@ -178,12 +178,21 @@ pub struct Pipeline {
     pub answers: Arc<Answers>,
     /// Whose webhooks are taken.
     pub portals: Arc<Portals>,
+    /// Who may send for which project.
+    pub senders: Arc<Senders>,
 }
 
 impl Pipeline {
-    /// Decodes a delivery, and counts the tokens of its message.
+    /// Decodes a delivery, and counts the tokens of its message. What its sender may not send is not taken; but for the timer's
+    /// word, which changes nothing that is not due, whoever says it.
     pub fn read(&self, delivery: Delivery) -> Work {
         let mut work = Work::from(delivery);
+        if let Ok(event) = &work.event
+            && !matches!(event.kind, Kind::Due(_))
+            && !self.senders.admit(&work.delivery, &event.thread.project)
+        {
+            work.event = Err(Rejection::sender_not_allowed());
+        }
         if let Ok(Event { kind: Kind::Message(message), .. }) = &mut work.event
             && let Some(message) = Arc::get_mut(message)
         {

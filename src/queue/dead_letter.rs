@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Command, DeadLetterReason, Delivery};
+use super::{Command, DeadLetterReason, Delivery, SENDER};
 use crate::domain::Sequence;
 
 /// The attribute that says why a message is dead.
@@ -134,7 +134,7 @@ impl Note {
     pub fn attributes(&self, others: &BTreeMap<String, String>, body_bytes: usize) -> BTreeMap<String, String> {
         let note = (NOTE.to_owned(), serde_json::to_string(self).unwrap_or_default());
         let trace = others.get_key_value(TRACE_HEADER).map(|(name, value)| (name.clone(), value.clone()));
-        let copies = others.iter().filter(|(name, _)| ![NOTE, TRACE_HEADER].contains(&name.as_str()));
+        let copies = others.iter().filter(|(name, _)| ![NOTE, SENDER, TRACE_HEADER].contains(&name.as_str()));
         let copies = copies.take(ATTRIBUTES_COPIED).map(|(name, value)| (name.clone(), value.clone()));
         let mut room = LARGEST.saturating_sub(body_bytes);
         let fits = |(name, value): &(String, String)| {

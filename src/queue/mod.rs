@@ -6,6 +6,7 @@ mod dead_letter;
 mod fifo_id;
 mod leases;
 mod replies;
+mod senders;
 mod sqs;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -25,6 +26,7 @@ pub use dead_letter::{NOTE, Note, TRACE_HEADER};
 pub use fifo_id::fifo_id;
 pub use leases::{Asked, Leases};
 pub use replies::{Reply, ReplyList, ReplyQueue, ReplyQueues, SqsReplies, Unnamed};
+pub use senders::{SENDER, Senders};
 pub use sqs::{SqsClients, SqsQueue};
 
 /// Deliveries one receive returns at most, and entries of one batch call (SQS's limits).
@@ -47,7 +49,8 @@ pub struct Delivery {
     pub receive_count: u32,
     /// The message.
     pub body: Arc<str>,
-    /// Its string attributes; and the trace header that AWS keeps beside them, under [`TRACE_HEADER`].
+    /// Its string attributes; and the trace header that AWS keeps beside them, under [`TRACE_HEADER`], and if it was
+    /// asked for, who sent it, under [`SENDER`].
     pub attributes: BTreeMap<String, String>,
 }
 

@@ -15,7 +15,7 @@ use aws_sdk_sqs::{
 use chrono::DateTime;
 use uuid::Uuid;
 
-use super::{BATCH, Command, DeadLetterReason, Delivery, Note, Queue, QueueError, Receipt, TRACE_HEADER};
+use super::{BATCH, Command, DeadLetterReason, Delivery, Note, Queue, QueueError, Receipt, SENDER, TRACE_HEADER};
 use crate::domain::Sequence;
 
 /// Long polls and quick calls need different time limits and retries.
@@ -34,19 +34,26 @@ pub struct SqsQueue {
     url: String,
     dead_letter_url: String,
     visibility: Duration,
+    tells_senders: bool,
 }
 
 impl SqsQueue {
     /// The queue at `url`, whose deliveries are hidden for `visibility`.
     pub fn new(clients: SqsClients, url: String, dead_letter_url: String, visibility: Duration) -> Self {
-        Self { clients, url, dead_letter_url, visibility }
+        Self { clients, url, dead_letter_url, visibility, tells_senders: false }
+    }
+
+    /// The same, whose deliveries say who sent them if `told`.
+    pub fn telling_senders(self, told: bool) -> Self {
+        Self { tells_senders: told, ..self }
     }
 }
 
 #[async_trait]
 impl Queue for SqsQueue {
     async fn receive(&self, attempt: Uuid, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
-        let received = self
+        let sender = self.tells_senders.then_some(System::SenderId);
+        let call = self
             .clients
             .poll
             .receive_message()
@@ -61,10 +68,9 @@ impl Queue for SqsQueue {
             .message_system_attribute_names(System::ApproximateReceiveCount)
             .message_system_attribute_names(System::SentTimestamp)
             .message_system_attribute_names(System::AwsTraceHeader)
-            .message_attribute_names("All")
-            .send()
-            .await
-            .map_err(error)?;
+            .message_attribute_names("All");
+        let call = sender.into_iter().fold(call, |call, name| call.message_system_attribute_names(name));
+        let received = call.send().await.map_err(error)?;
         Ok(received.messages.unwrap_or_default().into_iter().filter_map(delivery).collect())
     }
 
@@ -148,6 +154,11 @@ fn delivery(message: Message) -> Option<Delivery> {
     let strings = message.message_attributes.unwrap_or_default();
     let mut attributes: BTreeMap<String, String> =
         strings.into_iter().filter_map(|(name, value)| Some((name, value.string_value?))).collect();
+    // nobody's word but that of SQS
+    attributes.remove(SENDER);
+    if let Some(sender) = system.get(&System::SenderId) {
+        attributes.insert(SENDER.to_owned(), sender.clone());
+    }
     if let Some(trace) = system.get(&System::AwsTraceHeader) {
         attributes.insert(TRACE_HEADER.to_owned(), trace.clone());
     }
@@ -220,6 +231,17 @@ mod tests {
             let delivery = delivery(message).expect("a delivery");
             assert_eq!(delivery.sequence.0.to_string(), number);
         }
+    }
+
+    #[test]
+    fn who_sent_a_message_is_said_by_sqs_alone() {
+        let forged = MessageAttributeValue::builder().data_type("String").string_value("AROAOTHER").build();
+        let message = Message::builder().message_id("m").receipt_handle("r");
+        let message = message.message_attributes(SENDER, forged.expect("an attribute"));
+        let silent = delivery(message.clone().build()).expect("a delivery");
+        assert_eq!(silent.attributes.get(SENDER), None);
+        let told = delivery(message.attributes(System::SenderId, "AROABOT:i").build()).expect("a delivery");
+        assert_eq!(told.attributes.get(SENDER).map(String::as_str), Some("AROABOT:i"));
     }
 
     #[test]

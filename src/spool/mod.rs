@@ -1,7 +1,7 @@
 //! Going on through an outage of DynamoDB: deliveries wait in PostgreSQL instead of the queue, and come from there, in order,
 //! once DynamoDB is back.
 //!
-//! The spool is a FIFO queue in PostgreSQL (migrations/0011_spool.sql), and [`SpooledQueue`] is what consumer and pipeline see:
+//! The spool is a FIFO queue in PostgreSQL (migrations/0010_spool.sql), and [`SpooledQueue`] is what consumer and pipeline see:
 //! one queue, whose deliveries come from SQS or from the spool. Which it is, the whole fleet decides together, so that no group
 //! is ever handled from both (docs/discipline.md, "Decision: an outage of DynamoDB may be spooled"):
 //!

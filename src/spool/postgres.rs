@@ -1,4 +1,4 @@
-//! The spool in PostgreSQL (migrations/0011_spool.sql).
+//! The spool in PostgreSQL (migrations/0010_spool.sql).
 //!
 //! Whoever receives of a group has its row until `free_at`, and settles by the receipt that stands there: a later receiver has
 //! another one. Nothing of what is held is ever repeated in an error.

@@ -157,6 +157,12 @@ pub const ROWS: &[Row] = &[
     },
     row("two versions at work together", &[Fault::Versions], &[], &[]),
     row("SQS and DynamoDB stop and start", &[Fault::AwsRestart], &[], &[]),
+    row(
+        "a long outage of DynamoDB, with the spool on",
+        &[Fault::Spool],
+        &["deliveries were spooled", "the fleet left its spool empty"],
+        &[Test { what: "known-bad variants", ..KNOWN_BAD }],
+    ),
     Row {
         besides: "not covered; 100,000 messages: `make bench`",
         ..row("a backlog of a million; one contact that never stops", &[], &[], &[])

@@ -116,6 +116,7 @@ impl Stage {
             hot: Hot::over(Arc::new(Gated { store, gates: gates.clone() }), Duration::from_millis(3)),
             answers: answers(&link, &counters, &clock),
             portals: Arc::default(),
+            senders: Arc::default(),
             archive: Arc::new(ModelArchive(link)),
             inbox,
             leases: Arc::new(Leases::new(leases, Duration::from_secs(300), clock.clone())),

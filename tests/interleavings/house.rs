@@ -91,6 +91,7 @@ impl House {
             clock,
             answers,
             portals: Arc::default(),
+            senders: Arc::default(),
         };
         drop(_here);
         Self { world, pipeline, runtime }

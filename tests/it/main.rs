@@ -32,6 +32,7 @@ mod queues;
 mod rating;
 mod refused;
 mod requests;
+mod senders;
 mod session;
 mod settings;
 mod spool;

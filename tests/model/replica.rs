@@ -132,6 +132,7 @@ impl Replica {
             clock: clock.clone(),
             answers: answers(&link, &counters, &clock),
             portals: Arc::default(),
+            senders: Arc::new(world.state().sqs.senders.clone()),
         });
         let consumer = Consumer::new(pipeline, limits, instance).parking(world.state().hot.parks.clone());
         let timer = Timer::new(store, inbox, clock, counters, instance);

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use conversationd::{
     domain::Sequence,
-    queue::{BATCH, Command, DeadLetterReason, Delivery, Queue, QueueError, Receipt},
+    queue::{BATCH, Command, DeadLetterReason, Delivery, Queue, QueueError, Receipt, Senders},
 };
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
@@ -45,6 +45,8 @@ pub struct SqsState {
     pub calls: BTreeMap<&'static str, u64>,
     pub visibility: Duration,
     pub max_receive_count: u32,
+    /// Who may send for which project, for replicas that start.
+    pub senders: Senders,
     /// Whether a hidden delivery holds back those behind it in its group.
     pub locked: bool,
     /// How often requests were received, by their bodies.

@@ -399,6 +399,9 @@ async fn a_close_never_waits_for_a_classifier_that_says_nothing_or_fails() {
             until(&site, "and nobody answered", SETTLED, 0).await;
             const UNCLASSIFIED: &str = "select count(*) from conversation where resolution = 3";
             until(&site, "so they are unclassified", UNCLASSIFIED, 20).await;
+            // claimed it was long before; that its request arrived is another thing
+            const FAILED: &str = "select count(distinct status) from outbox_attempt where status = 500";
+            until(&site, "the one that fails has failed", FAILED, 1).await;
         })
         .await;
         assert!(asked.load(Ordering::Relaxed) > 0);

@@ -35,6 +35,8 @@ pub enum Fault {
     Swallow,
     /// One server's answers come to one daemon byte by byte
     Drip,
+    /// No daemon reaches DynamoDB for up to a minute, and the spool is on; then one does that does not reach PostgreSQL, or all do
+    Spool,
     /// Requests that never arrive
     LostRequests,
     /// Requests that are carried out and whose answers never arrive
@@ -57,7 +59,7 @@ pub enum Fault {
 
 impl Fault {
     /// All but those that need something of their own.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Kill,
         Self::Stop,
         Self::Roll,
@@ -71,6 +73,7 @@ impl Fault {
         Self::Cut,
         Self::Swallow,
         Self::Drip,
+        Self::Spool,
         Self::LostRequests,
         Self::LostAnswers,
         Self::LostCommitAnswers,
@@ -104,6 +107,7 @@ impl Fault {
             Self::Memory | Self::Disk | Self::Throttled | Self::PostgresBackends => 20,
             Self::PostgresStop | Self::AwsRestart | Self::Storm => 20,
             Self::PostgresAway => 2,
+            Self::Spool => 8,
             Self::Cut | Self::Swallow | Self::Drip => 20,
         }
     }
@@ -116,6 +120,7 @@ impl Fault {
             Self::LostRequests | Self::LostAnswers | Self::Refused | Self::NothingDone | Self::Sinks => 300,
             Self::LostCommitAnswers | Self::LostCommits | Self::Roll | Self::Versions | Self::Skew => 150,
             Self::PostgresAway => 4,
+            Self::Spool => 20,
             _ => 60,
         }
     }
@@ -127,7 +132,7 @@ impl Fault {
 
     /// Whether a storm may draw it: not what takes minutes, what is mended by hand, or what needs something of its own.
     pub fn in_a_storm(self) -> bool {
-        !matches!(self, Self::Storm | Self::PostgresAway | Self::Forgets | Self::Skew | Self::Versions)
+        !matches!(self, Self::Storm | Self::PostgresAway | Self::Forgets | Self::Spool | Self::Skew | Self::Versions)
     }
 
     /// What is counted of it besides, and whether that is the most of any trial or the sum of all.
@@ -135,6 +140,7 @@ impl Fault {
         Some(match self {
             Self::Throttled => ("calls a second of one daemon at most", Counts::TheMost),
             Self::Memory => ("ended by themselves", Counts::TheSum),
+            Self::Spool => ("deliveries in the spool at the end of an outage, of all together", Counts::TheSum),
             Self::Forgets => ("archived messages forgotten in between", Counts::TheSum),
             _ => return None,
         })
@@ -147,6 +153,7 @@ impl Fault {
                 Reach::All
             }
             Self::Sinks => Reach::Outside,
+            Self::Spool => Reach::Roads,
             Self::Storm => Reach::Storm,
             Self::Kill | Self::Stop | Self::Memory => Reach::EachButOne,
             _ => Reach::Each,
@@ -166,6 +173,8 @@ pub enum Reach {
     All,
     /// To none of them: to whom they tell.
     Outside,
+    /// To the roads of all together.
+    Roads,
     /// To each daemon something, and to all something besides.
     Storm,
 }

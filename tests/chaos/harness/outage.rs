@@ -13,10 +13,12 @@ use tokio::{process::Command, time::sleep};
 use uuid::Uuid;
 
 use super::{
+    daemon::Daemon,
     fault::Fault,
     history::Entry,
     outside::Manner,
     rng::Rng,
+    road::Mode,
     site::{Settings, WEBHOOK, aws_url, database_url, root},
     trial::{Ground, millis},
 };
@@ -116,6 +118,33 @@ pub async fn on_outside(ground: &Ground<'_>, trial: u32, rng: &mut Rng) -> anyho
     ground.outside.set(Manner::Takes);
     ground.history.add(Entry::Over { trial });
     Ok(u32::try_from(ground.outside.met() - before).unwrap_or(u32::MAX))
+}
+
+/// Tries once what the spool is for. What it holds at the end is counted.
+pub async fn on_roads(ground: &Ground<'_>, daemons: &[Daemon], trial: u32, rng: &mut Rng) -> anyhow::Result<()> {
+    sleep(millis(rng, 500, 5_000)).await;
+    let (lasts, then) = (millis(rng, 5_000, 40_000), millis(rng, 1_000, 20_000));
+    let alone = daemons.get(rng.below(2 * daemons.len() as u64) as usize);
+    let who = alone.map_or("all", |daemon| daemon.name.as_str());
+    let detail = format!("DynamoDB away for {} ms, then for {} ms not from {who}", lasts.as_millis(), then.as_millis());
+    ground.history.add(Entry::Fault { trial, on: "all".into(), detail });
+    daemons.iter().for_each(|daemon| daemon.roads.dynamodb.set(Mode::Cut));
+    sleep(lasts).await;
+    if let Some(alone) = alone {
+        alone.roads.postgres.set(Mode::Cut);
+        alone.roads.dynamodb.set(Mode::Open);
+        sleep(then).await;
+    }
+    let number = u64::try_from(spooled(&ground.site.pool).await?)?;
+    daemons.iter().for_each(|daemon| daemon.roads.open());
+    ground.history.add(Entry::Counted { trial, on: "all".into(), number });
+    ground.history.add(Entry::Over { trial });
+    Ok(())
+}
+
+/// How many deliveries are in the spool.
+pub async fn spooled(archive: &PgPool) -> sqlx::Result<i64> {
+    sqlx::query_scalar("select count(*) from spool").fetch_one(archive).await
 }
 
 /// What an operator does when an outside system is well again: what has to wait for minutes or hours is told now.

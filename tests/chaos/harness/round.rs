@@ -17,7 +17,7 @@ use super::{
     found,
     history::{Entry, History, Line},
     load::{Load, Rate},
-    outage::{on_all, on_outside, repair, stack_is_local, tell_now},
+    outage::{on_all, on_outside, on_roads, repair, spooled, stack_is_local, tell_now},
     outside::{Manner, Outside},
     rng::Rng,
     site::{Settings, Site},
@@ -77,7 +77,11 @@ pub async fn play(plan: &Plan, history: &History, progress: &(dyn Fn(u32) + Sync
     let folder = plan.folder.join(format!("round-{}", plan.round));
     std::fs::create_dir_all(&folder)?;
     let outside = Outside::begin(history.clone(), plan.seed).await?;
-    let settings = site.settings(&folder, Some(outside.port))?;
+    let mut settings = site.settings(&folder, Some(outside.port))?;
+    if plan.fault == Fault::Spool {
+        settings.insert("CONVERSATIOND_SPOOL_AFTER_SECONDS".into(), "1".into());
+        settings.insert("CONVERSATIOND_SPOOL_LEASE_SECONDS".into(), "60".into());
+    }
     let mut daemons = staff(plan, &settings, &folder).await?;
     let load = Load::begin(site.clone(), history.clone(), plan.rate, plan.seed);
     let ground = Ground { site: &site, history, outside: &outside, program: &plan.program, old: plan.old.as_deref() };
@@ -173,13 +177,15 @@ async fn happen(
     let (all, hit) = match plan.fault.reach() {
         Reach::Each => (None, daemons.len()),
         Reach::EachButOne => (None, daemons.len().saturating_sub(1).max(1)),
-        Reach::All | Reach::Outside => (Some(rng.next()), 0),
+        Reach::All | Reach::Outside | Reach::Roads => (Some(rng.next()), 0),
         Reach::Storm => (Some(rng.next()), daemons.len()),
     };
-    let lanes = daemons[..hit].iter_mut().map(|daemon| of_daemon(ground, &trials, daemon, Rng(rng.next())));
+    let (hit, others) = daemons.split_at_mut(hit);
+    let lanes = hit.iter_mut().map(|daemon| of_daemon(ground, &trials, daemon, Rng(rng.next())));
     let lanes = try_join_all(lanes);
     let world = async {
         match all {
+            Some(seed) if plan.fault == Fault::Spool => of_roads(ground, &trials, others, Rng(seed)).await,
             Some(seed) => of_all(ground, &trials, Rng(seed)).await,
             None => Ok(()),
         }
@@ -223,6 +229,14 @@ async fn of_all(ground: &Ground<'_>, trials: &Trials<'_>, mut rng: Rng) -> anyho
     Ok(())
 }
 
+async fn of_roads(ground: &Ground<'_>, trials: &Trials<'_>, daemons: &[Daemon], mut rng: Rng) -> anyhow::Result<()> {
+    while trials.go_on() {
+        on_roads(ground, daemons, trials.next(), &mut rng).await?;
+        trials.count(1);
+    }
+    Ok(())
+}
+
 /// One of the faults that may be.
 fn by_lot(rng: &mut Rng, may: impl Fn(Fault) -> bool) -> Fault {
     let all: Vec<Fault> = Fault::ALL.into_iter().filter(|fault| fault.in_a_storm() && may(*fault)).collect();
@@ -261,5 +275,6 @@ async fn left(site: &Site) -> anyhow::Result<usize> {
         return Ok(open);
     }
     // a command of the timer may have been on its way while the heads were read
-    Ok(found::depth(site).await? + found::pending(&site.pool).await?)
+    let spooled = usize::try_from(spooled(&site.pool).await?)?;
+    Ok(spooled + found::depth(site).await? + found::pending(&site.pool).await?)
 }
