@@ -28,6 +28,7 @@ pub(super) fn of(
     let Some(rules) = config.spool else { return Ok(None) };
     let spool = Arc::new(PostgresSpool::new(config.database.url.reveal(), config.database.schema.as_deref())?);
     let queue = Arc::new(SpooledQueue::new(queue, spool.clone(), leases.clone()));
-    let keeper = Keeper::new((queue.clone(), spool), hot, leases, counters, rules, (instance, host()));
+    let keeper =
+        Keeper::new((queue.clone(), spool), hot, leases, counters, (rules, config.limits.wait), (instance, host()));
     Ok(Some((queue, keeper)))
 }

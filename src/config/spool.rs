@@ -1,6 +1,6 @@
 //! Settings of the spool.
 
-use super::{Faults, SPOOL_AFTER, SPOOL_BYTES, SPOOL_LEASE, WAIT, reader::Reader};
+use super::{Faults, SPOOL_AFTER, SPOOL_BYTES, SPOOL_LEASE, reader::Reader};
 use crate::spool::{Limits, Rules};
 
 /// When an outage is spooled, if it is.
@@ -8,7 +8,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Rules> {
     let (lease, bytes) =
         (reader.seconds(SPOOL_LEASE, 60, 86_400), reader.number(SPOOL_BYTES, 1 << 20, i64::MAX as u64));
     let after = reader.optional_seconds(SPOOL_AFTER, 1, 86_400)?;
-    Some(Rules { limits: Limits { after, lease }, bytes, wait: reader.seconds(WAIT, 0, 20) })
+    Some(Rules { limits: Limits { after, lease }, bytes })
 }
 
 /// The same by itself, for commands that need no more.
@@ -39,5 +39,7 @@ mod tests {
         let rules = read(&[(after, "300")]).expect("usable").expect("rules");
         assert_eq!((rules.limits.after, rules.limits.lease), (Duration::from_secs(300), Duration::from_secs(600)));
         assert_eq!(read(&[(after, "0"), (lease, "5")]), Err(vec![lease, after]));
+        let another = ("CONVERSATIOND_POLL_WAIT_SECONDS", "never");
+        assert!(read(&[(after, "300"), another]).is_ok(), "another setting's fault is told once, by who reads it");
     }
 }

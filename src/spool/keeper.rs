@@ -45,8 +45,6 @@ pub struct Rules {
     pub limits: Limits,
     /// The spool takes no more while it is larger than this, in bytes.
     pub bytes: u64,
-    /// How long a poll of the queue waits.
-    pub wait: Duration,
 }
 
 /// Keeps a replica in step with the others.
@@ -57,6 +55,7 @@ pub struct Keeper {
     leases: Arc<Leases>,
     counters: Arc<Counters>,
     rules: Rules,
+    wait: Duration,
     replica: Uuid,
     host: String,
     /// Since when the hot store has not answered.
@@ -65,17 +64,17 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Of the process `replica` on `host`, whose deliveries come through `queue` and are held in `leases`.
+    /// Of the process `replica` on `host`, whose deliveries come through `queue` and are held in `leases`; its polls take `wait`.
     pub fn new(
         (queue, spool): (Arc<SpooledQueue>, Arc<dyn SpoolStore>),
         hot: Arc<dyn HotStore>,
         leases: Arc<Leases>,
         counters: Arc<Counters>,
-        rules: Rules,
+        (rules, wait): (Rules, Duration),
         (replica, host): (Uuid, String),
     ) -> Self {
         let (away, polls) = (Mutex::default(), AtomicU64::new(0));
-        Self { queue, spool, hot, leases, counters, rules, replica, host, away, polls }
+        Self { queue, spool, hot, leases, counters, rules, wait, replica, host, away, polls }
     }
 
     /// Until `ended`: then nothing of this process is handled any more, and the others are told. Once `stop` was asked for,
@@ -90,7 +89,7 @@ impl Keeper {
                 std::future::pending().await
             } => {}
         }
-        if timeout(PATIENCE, self.spool.forget(self.replica)).await.is_err() {
+        if !matches!(timeout(PATIENCE, self.spool.forget(self.replica)).await, Ok(Ok(()))) {
             info!("the other replicas could not be told that this one has ended: they wait for its lease if they must");
         }
     }
@@ -161,7 +160,7 @@ impl Keeper {
                 Some(standing) => match self.move_once(standing.epoch).await {
                     Ok(moved) if moved > 0 => Duration::ZERO,
                     // a poll waits by itself, unless it may not
-                    Ok(_) => AGAIN.saturating_sub(self.rules.wait),
+                    Ok(_) => AGAIN.saturating_sub(self.wait),
                     Err(failure) => {
                         warn!(error = %failure, "nothing could be moved into the spool");
                         AGAIN
@@ -182,12 +181,12 @@ impl Keeper {
         let poll = self.polls.fetch_add(1, Ordering::Relaxed);
         let attempt = Uuid::new_v5(&self.replica, format!("move {poll}").as_bytes());
         let began = Instant::now();
-        let deliveries = self.queue.behind().receive(attempt, self.rules.wait).await?;
+        let deliveries = self.queue.behind().receive(attempt, self.wait).await?;
         if deliveries.is_empty() {
             return Ok(0);
         }
         // asleep for too long: they are somebody else's by now
-        if began.elapsed() > self.rules.wait + self.leases.visibility() / 2 {
+        if began.elapsed() > self.wait + self.leases.visibility() / 2 {
             return Ok(0);
         }
         match timeout(PATIENCE, self.spool.hold(epoch, &deliveries)).await.unwrap_or_else(|_| Err(unanswered())) {

@@ -41,8 +41,8 @@ pub const NEEDED: &[(&str, &[&str])] = &[
     ("spool", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
 ];
 
-/// A replica that has been silent for so long is forgotten.
-const FORGOTTEN: &str = "1 day";
+/// A replica that has been silent for so long is gone.
+const FORGET: &str = "delete from spool_replica where seen_at < now() - interval '1 day'";
 
 /// Under the lock of the one row nobody else hears, and nobody holds.
 const STAGE: &str = "select stage, epoch, changed_at from spool_stage for update";
@@ -181,8 +181,7 @@ impl SpoolStore for PostgresSpool {
             sqlx::query(HEARD).bind(word.replica).bind(&word.host).bind(word.away_for.map(|away| away.as_secs_f64()));
         let heard = heard.bind(word.stopped.and_then(|epoch| i64::try_from(epoch).ok()));
         heard.execute(&mut *transaction).await.map_err(error)?;
-        let forgotten = format!("delete from spool_replica where seen_at < now() - interval '{FORGOTTEN}'");
-        sqlx::query(sqlx::AssertSqlSafe(forgotten)).execute(&mut *transaction).await.map_err(error)?;
+        sqlx::query(FORGET).execute(&mut *transaction).await.map_err(error)?;
         let size = sqlx::query(SIZE).fetch_one(&mut *transaction).await.map_err(error)?;
         let replicas = sqlx::query(FACTS).fetch_all(&mut *transaction).await.map_err(error)?;
         let replicas = replicas.iter().map(seen).collect::<Result<_, _>>()?;

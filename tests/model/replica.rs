@@ -115,10 +115,10 @@ impl Replica {
             let edge = Arc::new(SpooledQueue::new(queue.clone(), spool.clone(), leases.clone()));
             let lease = if mutant == Mutant::SpoolLease { hours } else { spool::LIMITS.lease };
             let spool_limits = SpoolLimits { lease, ..spool::LIMITS };
-            let rules = Rules { limits: spool_limits, bytes: u64::MAX, wait: limits.wait };
+            let rules = Rules { limits: spool_limits, bytes: u64::MAX };
             let whose = (instance, format!("replica {who}"));
             let (store, counters) = (store.clone(), counters.clone());
-            (edge.clone(), Keeper::new((edge, spool), store, leases.clone(), counters, rules, whose))
+            (edge.clone(), Keeper::new((edge, spool), store, leases.clone(), counters, (rules, limits.wait), whose))
         });
         let edge = spooled.as_ref().map_or_else(|| queue.clone(), |(edge, _)| edge.clone() as Arc<dyn Queue>);
         let inbox = Arc::new(Inbox::over(edge, Duration::from_millis(10)));
