@@ -45,8 +45,9 @@ chaos: up ## faults on real daemons under load: KILLS=n STOPS=n TRIALS=n MINUTES
 		$(if $(SEED),--seed $(SEED)) $(if $(DAEMONS),--daemons $(DAEMONS)) $(if $(TIMES),--times $(TIMES)) $(if $(AT_ONCE),--at-once $(AT_ONCE)) $(if $(OLD),--old $(OLD)) \
 		$(if $(OLD_IS),--old-is '$(OLD_IS)') $(if $(SIMULATE),--simulate $(SIMULATE)) $(if $(TESTS),--tests $(TESTS)) $(if $(REPORT),--report $(REPORT)) $(ARGS)
 
+# As optimised as a release: what it says of time is meant.
 soak: up ## the same load without faults, at half of what the daemons take: MINUTES=n (60); writes docs/soak.md
-	@$(with_env) cargo test --quiet --locked --test chaos -- soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+	@$(with_env) cargo test --quiet --locked --profile bench --test chaos -- soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 # A build of its own, as optimised as a release. Closes and claims need the stack; tokens are counted in Python too, if they can be.
 bench: ## what taking a message in costs, and the rest: ONLY=parts, MESSAGES=n a run, ROUNDS=n, QUICK=1 without stack, PLOTS=1 draws

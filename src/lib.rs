@@ -20,6 +20,7 @@ pub mod coalesce;
 pub mod counters;
 pub mod http;
 pub mod journal;
+pub mod postgres;
 pub mod tally;
 
 pub mod domain;

@@ -1,31 +1,27 @@
-//! One connection for one piece of work, thrown away unless the work came to its end.
-//!
-//! A statement given up halfway, or a server that stopped answering, leaves a connection nobody should get next. Closing
-//! it is also what rolls an unfinished transaction back.
+//! A connection of the archive for one piece of work, whose every answer is awaited for so long and no longer.
 
 use std::time::Duration;
 
-use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, PgPool, Postgres};
+use sqlx::{PgConnection, PgPool};
 
 use super::ArchiveError;
+use crate::postgres;
 
-/// A connection out of the pool.
+/// A connection, thrown away unless it is given back.
 pub(super) struct Session {
-    connection: PoolConnection<Postgres>,
+    session: postgres::Session,
     patience: Duration,
-    done: bool,
 }
 
 impl Session {
     /// Takes a connection whose every answer is awaited for `patience` at most.
     pub(super) async fn take(pool: &PgPool, patience: Duration) -> Result<Self, ArchiveError> {
-        Ok(Self { connection: pool.acquire().await?, patience, done: false })
+        Ok(Self { session: postgres::Session::take(pool).await?, patience })
     }
 
     /// The connection, and how long an answer may take: for [`within`].
     pub(super) fn parts(&mut self) -> (Duration, &mut PgConnection) {
-        (self.patience, &mut self.connection)
+        (self.patience, self.session.connection())
     }
 
     /// Runs a statement that takes nothing and returns nothing.
@@ -36,26 +32,15 @@ impl Session {
     }
 
     /// The work is done and nothing is left open: the connection goes back.
-    pub(super) fn give_back(mut self) {
-        self.done = true;
+    pub(super) fn give_back(self) {
+        self.session.give_back();
     }
 }
 
-impl Drop for Session {
-    fn drop(&mut self) {
-        if !self.done {
-            self.connection.close_on_drop();
-        }
-    }
-}
-
-/// Waits for a database's answer, but not for ever: the server's own timeouts do not help a client that lost the server.
+/// Waits for a database's answer, but not for ever.
 pub(super) async fn within<T>(
     patience: Duration,
     answer: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, ArchiveError> {
-    match tokio::time::timeout(patience, answer).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(ArchiveError::Unavailable("no answer in time".into())),
-    }
+    postgres::within(patience, async { Ok(answer.await?) }).await
 }

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use super::{Outbox, OutboxError, SinkId, enqueue::enqueue, seconds, work::Work, work::within};
-use crate::domain::Notice;
+use super::{Outbox, OutboxError, SinkId, enqueue::enqueue, seconds, within};
+use crate::{domain::Notice, postgres::Session};
 
 /// Failures in a row that open it.
 const FAILURES: i32 = 5;
@@ -79,14 +79,14 @@ impl Outbox {
     /// The database does not answer.
     pub async fn failed(&self, sink: SinkId, alert: &Notice) -> Result<Failed, OutboxError> {
         within(async {
-            let mut work = Work::begin(&self.pool).await?;
+            let mut session = Session::begin(&self.pool).await?;
             let now: Option<(String, String)> = sqlx::query_as(FAILED)
                 .bind(sink.0)
                 .bind(FAILURES)
                 .bind(seconds(FIRST_PAUSE))
                 .bind(seconds(LONGEST_PAUSE))
                 .bind(seconds(GIVEN_UP_AFTER))
-                .fetch_optional(work.connection())
+                .fetch_optional(session.connection())
                 .await?;
             let failed = match now {
                 Some((_, state)) if state == "disabled" => Failed::Disabled,
@@ -94,9 +94,9 @@ impl Outbox {
                 _ => Failed::Counted,
             };
             if failed == Failed::Disabled {
-                enqueue(work.connection(), std::slice::from_ref(alert)).await?;
+                enqueue(session.connection(), std::slice::from_ref(alert)).await?;
             }
-            work.commit().await?;
+            session.commit().await?;
             Ok(failed)
         })
         .await
@@ -158,13 +158,13 @@ impl Outbox {
 
     async fn stop(&self, sink: SinkId, as_: &str, reason: &str, alert: Option<&Notice>) -> Result<bool, OutboxError> {
         within(async {
-            let mut work = Work::begin(&self.pool).await?;
+            let mut session = Session::begin(&self.pool).await?;
             let stop = sqlx::query(STOP).bind(sink.0).bind(as_).bind(reason);
-            let stopped = stop.fetch_optional(work.connection()).await?.is_some();
+            let stopped = stop.fetch_optional(session.connection()).await?.is_some();
             if let Some(alert) = alert.filter(|_| stopped) {
-                enqueue(work.connection(), std::slice::from_ref(alert)).await?;
+                enqueue(session.connection(), std::slice::from_ref(alert)).await?;
             }
-            work.commit().await?;
+            session.commit().await?;
             Ok(stopped)
         })
         .await

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Claim, Claimed, NoticeRow, Outbox, OutboxError, SinkId, seconds, work::Work, work::within};
-use crate::domain::NoticeId;
+use super::{Claim, Claimed, NoticeRow, Outbox, OutboxError, SinkId, seconds, within};
+use crate::{domain::NoticeId, postgres::Session};
 
 /// Takes lanes. Their rows are updated by their place, which costs the same however many there are; one that another replica
 /// changed in between is not where it was, and comes with the next claim. `due_at` is at once the next attempt and the end of a lease, as a visibility timeout is. The time is this
@@ -104,13 +104,13 @@ impl Outbox {
             return Ok(Vec::new());
         }
         within(async {
-            let mut work = Work::begin(&self.pool).await?;
+            let mut session = Session::begin(&self.pool).await?;
             let taken: Vec<Taken> = sqlx::query_as(TAKE)
                 .bind(rooms.iter().map(|room| room.sink.0).collect::<Vec<_>>())
                 .bind(rooms.iter().map(|room| i32::try_from(room.lanes).unwrap_or(i32::MAX)).collect::<Vec<_>>())
                 .bind(seconds(lease))
                 .bind(probe)
-                .fetch_all(work.connection())
+                .fetch_all(session.connection())
                 .await?;
             let heads: Vec<HeadRow> = if taken.is_empty() {
                 Vec::new()
@@ -118,10 +118,10 @@ impl Outbox {
                 sqlx::query_as(HEADS)
                     .bind(taken.iter().map(|taken| taken.sink_id).collect::<Vec<_>>())
                     .bind(taken.iter().map(|taken| taken.lane).collect::<Vec<_>>())
-                    .fetch_all(work.connection())
+                    .fetch_all(session.connection())
                     .await?
             };
-            work.commit().await?;
+            session.commit().await?;
             heads.into_iter().filter_map(|head| claimed(head, &taken, probe)).collect()
         })
         .await

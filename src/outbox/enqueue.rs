@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use sqlx::PgConnection;
 
-use super::{Outbox, OutboxError, work::Work, work::within};
-use crate::domain::Notice;
+use super::{Outbox, OutboxError, within};
+use crate::{domain::Notice, postgres::Session};
 
 /// One statement for all: a notice that stands already adds nothing; a new one adds a dispatch for every sink that takes
 /// it, at the end of its lane. The lane's row is locked from here to the caller's commit, so places are taken in the order of
@@ -101,9 +101,9 @@ impl Outbox {
     /// The database does not answer; nothing was written, or all of it.
     pub async fn tell(&self, notices: &[Notice]) -> Result<u64, OutboxError> {
         within(async {
-            let mut work = Work::begin(&self.pool).await?;
-            let added = enqueue(work.connection(), notices).await?;
-            work.commit().await?;
+            let mut session = Session::begin(&self.pool).await?;
+            let added = enqueue(session.connection(), notices).await?;
+            session.commit().await?;
             Ok(added)
         })
         .await

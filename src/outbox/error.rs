@@ -1,8 +1,8 @@
 //! What a failure of the database means here: nothing was changed, or it will be found out; try again later.
-//!
-//! PostgreSQL puts values of rows into its messages, so none is repeated: an error names the SQLSTATE.
 
 use thiserror::Error;
+
+use crate::postgres::Failure;
 
 /// Why the outbox did not do it.
 #[derive(Debug, Error)]
@@ -15,16 +15,14 @@ pub enum OutboxError {
     Unreadable(&'static str),
 }
 
+impl From<Failure> for OutboxError {
+    fn from(failure: Failure) -> Self {
+        Self::Unavailable(failure.said)
+    }
+}
+
 impl From<sqlx::Error> for OutboxError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Unavailable(match error {
-            sqlx::Error::Database(error) => {
-                format!("SQLSTATE {}", error.code().as_deref().unwrap_or("unknown"))
-            }
-            sqlx::Error::Io(error) => format!("connection: {:?}", error.kind()),
-            sqlx::Error::PoolTimedOut => "no connection in time".into(),
-            sqlx::Error::PoolClosed => "shutting down".into(),
-            _ => "a value or the connection is out of step".into(),
-        })
+    fn from(failure: sqlx::Error) -> Self {
+        Failure::from(failure).into()
     }
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{NoticeRow, Outbox, OutboxError, seconds, work::within};
+use super::{NoticeRow, Outbox, OutboxError, seconds, within};
 use crate::domain::Notice;
 
 const SINKS: &str = "

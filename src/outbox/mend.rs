@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{DispatchRow, Outbox, OutboxError, work::Work, work::within};
+use super::{DispatchRow, Outbox, OutboxError, within};
+use crate::postgres::Session;
 
 const LOCK: &str = "select 1 from outbox_lane where sink_id = $1 and lane = $2 for update";
 
@@ -142,10 +143,10 @@ impl Outbox {
         change: impl AsyncFnOnce(&mut PgConnection) -> Result<u64, sqlx::Error>,
     ) -> Result<Mended, OutboxError> {
         within(async {
-            let mut work = Work::begin(&self.pool).await?;
-            sqlx::query(LOCK).bind(row.sink_id).bind(row.lane).execute(work.connection()).await?;
-            let changed = change(work.connection()).await?;
-            work.commit().await?;
+            let mut session = Session::begin(&self.pool).await?;
+            sqlx::query(LOCK).bind(row.sink_id).bind(row.lane).execute(session.connection()).await?;
+            let changed = change(session.connection()).await?;
+            session.commit().await?;
             Ok(changed.into())
         })
         .await

@@ -14,7 +14,6 @@ mod register;
 mod schedule;
 mod settle;
 mod sweep;
-mod work;
 mod wrote;
 
 use std::time::Duration;
@@ -37,7 +36,10 @@ pub use settle::{Attempt, Settlement};
 pub use sweep::Swept;
 pub use wrote::Wrote;
 
-use crate::domain::{ConversationId, Notice, NoticeId, NoticeKind};
+use crate::{
+    domain::{ConversationId, Notice, NoticeId, NoticeKind},
+    postgres,
+};
 
 /// A sink's number in this database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -91,6 +93,11 @@ pub struct Claim {
 
 /// How long any piece of work on the database may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for work to end, but not for ever.
+async fn within<T>(work: impl Future<Output = Result<T, OutboxError>>) -> Result<T, OutboxError> {
+    postgres::within(PATIENCE, work).await
+}
 
 /// A time this many seconds from now.
 fn seconds(duration: Duration) -> f64 {

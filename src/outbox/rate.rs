@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Outbox, OutboxError, SinkId, work::Work, work::within};
+use super::{Outbox, OutboxError, SinkId, within};
+use crate::postgres::Session;
 
 /// What the bucket counts over.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -59,18 +60,18 @@ impl Outbox {
     /// The database does not answer.
     pub async fn take_leave(&self, sink: SinkId, wanted: u32, rate: Rate) -> Result<u32, OutboxError> {
         within(async {
-            let mut work = Work::begin(&self.pool).await?;
+            let mut session = Session::begin(&self.pool).await?;
             let now = sqlx::query_as(NOW).bind(sink.0).bind(rate.burst()).bind(WINDOW.as_secs_f64());
-            let Some((tokens, used)): Option<(f64, i64)> = now.fetch_optional(work.connection()).await? else {
+            let Some((tokens, used)): Option<(f64, i64)> = now.fetch_optional(session.connection()).await? else {
                 return Ok(0);
             };
             let left = u32::try_from((rate.by_day() - used).max(0)).unwrap_or(u32::MAX);
             let granted = wanted.min(tokens.max(0.0) as u32).min(left);
             if granted > 0 {
                 let taken = sqlx::query(TAKEN).bind(sink.0).bind(tokens - f64::from(granted));
-                taken.bind(used + i64::from(granted)).execute(work.connection()).await?;
+                taken.bind(used + i64::from(granted)).execute(session.connection()).await?;
             }
-            work.commit().await?;
+            session.commit().await?;
             Ok(granted)
         })
         .await

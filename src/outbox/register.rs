@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Outbox, OutboxError, SinkId, work::Work, work::within};
-use crate::domain::NoticeKind;
+use super::{Outbox, OutboxError, SinkId, within};
+use crate::{domain::NoticeKind, postgres::Session};
 
 const REGISTER: &str = "
     insert into outbox_sink as s (name, form, kinds, projects, order_by)
@@ -54,7 +54,7 @@ impl Outbox {
         let mut sinks: Vec<&Registration> = sinks.iter().collect();
         sinks.sort_by(|one, other| one.name.cmp(&other.name)); // replicas starting together wait in one order
         within(async {
-            let mut work = Work::begin(&self.pool).await?;
+            let mut session = Session::begin(&self.pool).await?;
             let mut ids = BTreeMap::new();
             for sink in &sinks {
                 let order = match sink.order {
@@ -67,13 +67,13 @@ impl Outbox {
                     .bind(sink.kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>())
                     .bind(sink.projects.as_ref())
                     .bind(order)
-                    .fetch_one(work.connection())
+                    .fetch_one(session.connection())
                     .await?;
                 ids.insert(sink.name.clone(), SinkId(id));
             }
             let names: Vec<&str> = sinks.iter().map(|sink| sink.name.as_str()).collect();
-            sqlx::query(REMOVE).bind(names).execute(work.connection()).await?;
-            work.commit().await?;
+            sqlx::query(REMOVE).bind(names).execute(session.connection()).await?;
+            session.commit().await?;
             Ok(ids)
         })
         .await

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 
-use super::{Claim, Outbox, OutboxError, seconds, work::Work, work::within};
+use super::{Claim, Outbox, OutboxError, seconds, within};
+use crate::postgres::Session;
 
 /// Only the claim that holds the lane may go on; what was settled or changed since is not ours any more.
 const HOLD: &str = "
@@ -77,9 +78,9 @@ impl Outbox {
     /// The database does not answer: the dispatch comes up again when its lease ends, unless it was settled after all.
     pub async fn settle(&self, claim: &Claim, as_: Settlement, attempt: &Attempt) -> Result<bool, OutboxError> {
         within(async {
-            let mut work = Work::begin(&self.pool).await?;
-            let settled = settle(work.connection(), claim, as_, attempt).await?;
-            work.commit().await?;
+            let mut session = Session::begin(&self.pool).await?;
+            let settled = settle(session.connection(), claim, as_, attempt).await?;
+            session.commit().await?;
             Ok(settled)
         })
         .await

@@ -1,6 +1,6 @@
 //! Housekeeping: what is settled and old goes, a batch at a time, by whichever replica comes by.
 
-use super::{Outbox, OutboxError, work::within};
+use super::{Outbox, OutboxError, within};
 
 /// Delivered and skipped ones stay for a week, given up ones for a month: as long as they can be replayed.
 const DISPATCHES: &str = "

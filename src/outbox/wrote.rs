@@ -2,8 +2,11 @@
 
 use sqlx::PgConnection;
 
-use super::{Outbox, OutboxError, work::Work, work::within};
-use crate::domain::{Notice, Thread};
+use super::{Outbox, OutboxError, within};
+use crate::{
+    domain::{Notice, Thread},
+    postgres::Session,
+};
 
 /// The CRM that sinks write into by its own interface.
 const CRM: &str = "hubspot";
@@ -38,9 +41,9 @@ impl Outbox {
     /// The database does not answer: what comes back may be taken for somebody else's, which changes nothing but costs a notice.
     pub async fn remember(&self, notice: &Notice, wrote: &Wrote) -> Result<(), OutboxError> {
         within(async {
-            let mut work = Work::begin(&self.pool).await?;
-            remember(work.connection(), notice, wrote).await?;
-            work.commit().await?;
+            let mut session = Session::begin(&self.pool).await?;
+            remember(session.connection(), notice, wrote).await?;
+            session.commit().await?;
             Ok(())
         })
         .await

@@ -3,14 +3,13 @@
 //! Whoever receives of a group has its row until `free_at`, and settles by the receipt that stands there: a later receiver has
 //! another one. Nothing of what is held is ever repeated in an error.
 
-use std::{collections::BTreeMap, str::FromStr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use anyhow::Context;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sqlx::{
-    PgPool, Postgres, Row, Transaction,
-    postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions, PgRow},
+    PgPool, Postgres, Row,
+    postgres::{PgPoolOptions, PgRow},
 };
 use uuid::Uuid;
 
@@ -21,11 +20,15 @@ use super::{
 };
 use crate::{
     domain::Sequence,
+    postgres::{self, Cause, Failure, Session, within},
     queue::{BATCH, Delivery, QueueError, Receipt},
 };
 
 /// How long one statement may take on the server.
 const STATEMENT: Duration = Duration::from_secs(5);
+
+/// How long a piece of work of several statements may take, the way to the server and a connection included.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the server may take to let a connection in.
 const ACQUIRE: Duration = Duration::from_secs(3);
@@ -133,15 +136,9 @@ impl PostgresSpool {
     /// # Errors
     /// The URL cannot be read; it is not repeated, for it holds a password.
     pub fn new(url: &str, schema: Option<&str>) -> anyhow::Result<Self> {
-        let mut connect = PgConnectOptions::from_str(url)
-            .ok()
-            .context("the URL of the spool is not a PostgreSQL URL")?
+        let connect = postgres::connect(url, schema, STATEMENT, "the spool")?
             .application_name(concat!(env!("CARGO_PKG_NAME"), "-spool"))
-            .options([("statement_timeout", STATEMENT.as_millis())])
             .options([("synchronous_commit", "on")]);
-        if let Some(schema) = schema {
-            connect = connect.options([("search_path", schema)]);
-        }
         let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE);
         Ok(Self(pool.connect_lazy_with(connect)))
     }
@@ -151,133 +148,166 @@ impl PostgresSpool {
     /// # Errors
     /// The database does not answer.
     pub async fn fleet(&self) -> Result<Fleet, QueueError> {
-        let mut transaction = self.begin().await?;
-        let stage = sqlx::query("select stage, epoch, changed_at from spool_stage").fetch_one(&mut *transaction).await;
-        let stage = stage.map_err(error)?;
-        let size = sqlx::query(SIZE).fetch_one(&mut *transaction).await.map_err(error)?;
-        let held = sqlx::query("select count(*) as held, min(sent_at) as oldest from spool");
-        let held = held.fetch_one(&mut *transaction).await.map_err(error)?;
-        let rows = sqlx::query(FACTS).fetch_all(&mut *transaction).await.map_err(error)?;
-        Ok(Fleet {
-            standing: standing(&stage, &size)?,
-            since: read(&stage, "changed_at")?,
-            held: unsigned(read(&held, "held")?),
-            oldest: read(&held, "oldest")?,
-            replicas: rows.iter().map(replica).collect::<Result<_, _>>()?,
+        work(async {
+            let mut session = Session::begin(&self.0).await?;
+            let stage =
+                sqlx::query("select stage, epoch, changed_at from spool_stage").fetch_one(session.connection()).await?;
+            let size = sqlx::query(SIZE).fetch_one(session.connection()).await?;
+            let held = sqlx::query("select count(*) as held, min(sent_at) as oldest from spool");
+            let held = held.fetch_one(session.connection()).await?;
+            let rows = sqlx::query(FACTS).fetch_all(session.connection()).await?;
+            session.commit().await?;
+            Ok(Fleet {
+                standing: standing(&stage, &size)?,
+                since: read(&stage, "changed_at")?,
+                held: unsigned(read(&held, "held")?),
+                oldest: read(&held, "oldest")?,
+                replicas: rows.iter().map(replica).collect::<Result<_, _>>()?,
+            })
         })
-    }
-
-    async fn begin(&self) -> Result<Transaction<'static, Postgres>, QueueError> {
-        self.0.begin().await.map_err(error)
+        .await
     }
 }
 
 #[async_trait]
 impl SpoolStore for PostgresSpool {
     async fn hear(&self, word: &Word, limits: &Limits) -> Result<Standing, QueueError> {
-        let mut transaction = self.begin().await?;
-        let before = sqlx::query(STAGE).fetch_one(&mut *transaction).await.map_err(error)?;
-        let heard =
-            sqlx::query(HEARD).bind(word.replica).bind(&word.host).bind(word.away_for.map(|away| away.as_secs_f64()));
-        let heard = heard.bind(word.stopped.and_then(|epoch| i64::try_from(epoch).ok()));
-        heard.execute(&mut *transaction).await.map_err(error)?;
-        sqlx::query(FORGET).execute(&mut *transaction).await.map_err(error)?;
-        let size = sqlx::query(SIZE).fetch_one(&mut *transaction).await.map_err(error)?;
-        let replicas = sqlx::query(FACTS).fetch_all(&mut *transaction).await.map_err(error)?;
-        let replicas = replicas.iter().map(seen).collect::<Result<_, _>>()?;
-        let facts = Facts { replicas, holds: read(&size, "holds")? };
-        let mut standing = standing(&before, &size)?;
-        let then = next(standing.stage, standing.epoch, &facts, limits);
-        if then != standing.stage {
-            standing.epoch += u64::from(then == Stage::Entering);
-            standing.stage = then;
-            let change = sqlx::query("update spool_stage set stage = $1, epoch = $2, changed_at = now()");
-            let change = change.bind(then.name()).bind(i64::try_from(standing.epoch).unwrap_or(i64::MAX));
-            change.execute(&mut *transaction).await.map_err(error)?;
-        }
-        transaction.commit().await.map_err(error)?;
-        Ok(standing)
+        work(async {
+            let mut session = Session::begin(&self.0).await?;
+            let before = sqlx::query(STAGE).fetch_one(session.connection()).await?;
+            let heard = sqlx::query(HEARD)
+                .bind(word.replica)
+                .bind(&word.host)
+                .bind(word.away_for.map(|away| away.as_secs_f64()));
+            let heard = heard.bind(word.stopped.and_then(|epoch| i64::try_from(epoch).ok()));
+            heard.execute(session.connection()).await?;
+            sqlx::query(FORGET).execute(session.connection()).await?;
+            let size = sqlx::query(SIZE).fetch_one(session.connection()).await?;
+            let replicas = sqlx::query(FACTS).fetch_all(session.connection()).await?;
+            let replicas = replicas.iter().map(seen).collect::<Result<_, _>>()?;
+            let facts = Facts { replicas, holds: read(&size, "holds")? };
+            let mut standing = standing(&before, &size)?;
+            let then = next(standing.stage, standing.epoch, &facts, limits);
+            if then != standing.stage {
+                standing.epoch += u64::from(then == Stage::Entering);
+                standing.stage = then;
+                let change = sqlx::query("update spool_stage set stage = $1, epoch = $2, changed_at = now()");
+                let change = change.bind(then.name()).bind(i64::try_from(standing.epoch).unwrap_or(i64::MAX));
+                change.execute(session.connection()).await?;
+            }
+            session.commit().await?;
+            Ok(standing)
+        })
+        .await
     }
 
     async fn forget(&self, replica: Uuid) -> Result<(), QueueError> {
-        let forget = sqlx::query("delete from spool_replica where replica = $1").bind(replica);
-        forget.execute(&self.0).await.map(|_| ()).map_err(error)
+        work(async {
+            let forget = sqlx::query("delete from spool_replica where replica = $1").bind(replica);
+            let mut session = Session::take(&self.0).await?;
+            forget.execute(session.connection()).await?;
+            session.give_back();
+            Ok(())
+        })
+        .await
     }
 
     async fn hold(&self, epoch: u64, deliveries: &[Delivery]) -> Result<bool, QueueError> {
-        let mut transaction = self.begin().await?;
-        let still = sqlx::query(STILL).bind(i64::try_from(epoch).unwrap_or(i64::MAX));
-        if still.fetch_optional(&mut *transaction).await.map_err(error)?.is_none() {
-            return Ok(false);
-        }
-        let each = |of: fn(&Delivery) -> String| -> Vec<String> { deliveries.iter().map(of).collect() };
-        let groups = each(|delivery| delivery.group_id.clone());
-        sqlx::query(HOLD_GROUPS).bind(&groups).execute(&mut *transaction).await.map_err(error)?;
-        let held = sqlx::query(HOLD)
-            .bind(groups)
-            .bind(each(|delivery| delivery.sequence.0.to_string()))
-            .bind(each(|delivery| delivery.message_id.clone()))
-            .bind(deliveries.iter().map(|delivery| delivery.sent_at).collect::<Vec<DateTime<Utc>>>())
-            .bind(deliveries.iter().map(|delivery| delivery.body.as_bytes()).collect::<Vec<&[u8]>>())
-            .bind(each(|delivery| serde_json::to_string(&delivery.attributes).unwrap_or_default()));
-        held.execute(&mut *transaction).await.map_err(error)?;
-        transaction.commit().await.map_err(error)?;
-        Ok(true)
+        work(async {
+            let mut session = Session::begin(&self.0).await?;
+            let still = sqlx::query(STILL).bind(i64::try_from(epoch).unwrap_or(i64::MAX));
+            if still.fetch_optional(session.connection()).await?.is_none() {
+                session.commit().await?;
+                return Ok(false);
+            }
+            let each = |of: fn(&Delivery) -> String| -> Vec<String> { deliveries.iter().map(of).collect() };
+            let groups = each(|delivery| delivery.group_id.clone());
+            sqlx::query(HOLD_GROUPS).bind(&groups).execute(session.connection()).await?;
+            let held = sqlx::query(HOLD)
+                .bind(groups)
+                .bind(each(|delivery| delivery.sequence.0.to_string()))
+                .bind(each(|delivery| delivery.message_id.clone()))
+                .bind(deliveries.iter().map(|delivery| delivery.sent_at).collect::<Vec<DateTime<Utc>>>())
+                .bind(deliveries.iter().map(|delivery| delivery.body.as_bytes()).collect::<Vec<&[u8]>>())
+                .bind(each(|delivery| serde_json::to_string(&delivery.attributes).unwrap_or_default()));
+            held.execute(session.connection()).await?;
+            session.commit().await?;
+            Ok(true)
+        })
+        .await
     }
 
     async fn receive(&self, visibility: Duration) -> Result<Vec<Delivery>, QueueError> {
-        let mut transaction = self.begin().await?;
-        let most = i64::try_from(BATCH).unwrap_or(i64::MAX);
-        let free = sqlx::query(FREE).bind(most).fetch_all(&mut *transaction).await.map_err(error)?;
-        let free: Vec<String> = free.iter().map(|row| read(row, "group_id")).collect::<Result<_, _>>()?;
-        if free.is_empty() {
-            return Ok(Vec::new());
-        }
-        let taken = sqlx::query(TAKE).bind(&free).bind(most).fetch_all(&mut *transaction).await.map_err(error)?;
-        let mut deliveries = taken.iter().map(delivery).collect::<Result<Vec<Delivery>, _>>()?;
-        deliveries.sort_by_key(|delivery| delivery.sequence);
-        let last: BTreeMap<&str, Sequence> =
-            deliveries.iter().map(|delivery| (delivery.group_id.as_str(), delivery.sequence)).collect();
-        if deliveries.len() < BATCH {
-            // nothing was left out: a group that nothing came of is empty, and nobody adds to it while we have its row
-            let empty: Vec<&String> = free.iter().filter(|group| !last.contains_key(group.as_str())).collect();
-            sqlx::query(EMPTY).bind(empty).execute(&mut *transaction).await.map_err(error)?;
-        }
-        let (groups, sequences): (Vec<&str>, Vec<String>) =
-            last.iter().map(|(group, last)| (*group, last.0.to_string())).unzip();
-        let have = sqlx::query(HAVE).bind(groups).bind(sequences).bind(visibility.as_secs_f64());
-        let have = have.fetch_all(&mut *transaction).await.map_err(error)?;
-        transaction.commit().await.map_err(error)?;
-        let receipts: BTreeMap<String, Uuid> = have
-            .iter()
-            .map(|row| Ok((read(row, "group_id")?, read(row, "receipt")?)))
-            .collect::<Result<_, QueueError>>()?;
-        for delivery in &mut deliveries {
-            if let Some(receipt) = receipts.get(&delivery.group_id) {
-                delivery.receipt = Receipt(Arc::from(format!("{RECEIPT}{receipt}:{}", delivery.sequence.0)));
+        work(async {
+            let mut session = Session::begin(&self.0).await?;
+            let most = i64::try_from(BATCH).unwrap_or(i64::MAX);
+            let free = sqlx::query(FREE).bind(most).fetch_all(session.connection()).await?;
+            let free: Vec<String> = free.iter().map(|row| read(row, "group_id")).collect::<Result<_, _>>()?;
+            if free.is_empty() {
+                session.commit().await?;
+                return Ok(Vec::new());
             }
-        }
-        Ok(deliveries)
+            let taken = sqlx::query(TAKE).bind(&free).bind(most).fetch_all(session.connection()).await?;
+            let mut deliveries = taken.iter().map(delivery).collect::<Result<Vec<Delivery>, _>>()?;
+            deliveries.sort_by_key(|delivery| delivery.sequence);
+            let last: BTreeMap<&str, Sequence> =
+                deliveries.iter().map(|delivery| (delivery.group_id.as_str(), delivery.sequence)).collect();
+            if deliveries.len() < BATCH {
+                // nothing was left out: a group that nothing came of is empty, and nobody adds to it while we have its row
+                let empty: Vec<&String> = free.iter().filter(|group| !last.contains_key(group.as_str())).collect();
+                sqlx::query(EMPTY).bind(empty).execute(session.connection()).await?;
+            }
+            let (groups, sequences): (Vec<&str>, Vec<String>) =
+                last.iter().map(|(group, last)| (*group, last.0.to_string())).unzip();
+            let have = sqlx::query(HAVE).bind(groups).bind(sequences).bind(visibility.as_secs_f64());
+            let have = have.fetch_all(session.connection()).await?;
+            session.commit().await?;
+            let receipts: BTreeMap<String, Uuid> = have
+                .iter()
+                .map(|row| Ok((read(row, "group_id")?, read(row, "receipt")?)))
+                .collect::<Result<_, Failure>>()?;
+            for delivery in &mut deliveries {
+                if let Some(receipt) = receipts.get(&delivery.group_id) {
+                    delivery.receipt = Receipt(Arc::from(format!("{RECEIPT}{receipt}:{}", delivery.sequence.0)));
+                }
+            }
+            Ok(deliveries)
+        })
+        .await
     }
 
     async fn delete(&self, receipts: &[Receipt]) -> Result<Vec<Result<(), QueueError>>, QueueError> {
-        let parts: Vec<(Uuid, String)> = receipts.iter().map(parts).collect();
-        let (had, sequences): (Vec<Uuid>, Vec<String>) = parts.iter().cloned().unzip();
-        let mut transaction = self.begin().await?;
-        let have = sqlx::query(HAD).bind(&had).fetch_all(&mut *transaction).await.map_err(error)?;
-        let have: Vec<Uuid> = have.iter().map(|row| read(row, "receipt")).collect::<Result<_, _>>()?;
-        sqlx::query(DELETE).bind(&had).bind(sequences).execute(&mut *transaction).await.map_err(error)?;
-        sqlx::query(FREED).bind(&had).execute(&mut *transaction).await.map_err(error)?;
-        transaction.commit().await.map_err(error)?;
-        Ok(had.iter().map(|receipt| if have.contains(receipt) { Ok(()) } else { Err(QueueError::LeaseLost) }).collect())
+        work(async {
+            let parts: Vec<(Uuid, String)> = receipts.iter().map(parts).collect();
+            let (had, sequences): (Vec<Uuid>, Vec<String>) = parts.iter().cloned().unzip();
+            let mut session = Session::begin(&self.0).await?;
+            let have = sqlx::query(HAD).bind(&had).fetch_all(session.connection()).await?;
+            let have: Vec<Uuid> = have.iter().map(|row| read(row, "receipt")).collect::<Result<_, _>>()?;
+            sqlx::query(DELETE).bind(&had).bind(sequences).execute(session.connection()).await?;
+            sqlx::query(FREED).bind(&had).execute(session.connection()).await?;
+            session.commit().await?;
+            Ok(had
+                .iter()
+                .map(|receipt| if have.contains(receipt) { Ok(()) } else { Err(QueueError::LeaseLost) })
+                .collect())
+        })
+        .await
     }
 
     async fn hide(&self, receipts: &[(Receipt, Duration)]) -> Result<Vec<Result<(), QueueError>>, QueueError> {
-        let had: Vec<Uuid> = receipts.iter().map(|(receipt, _)| parts(receipt).0).collect();
-        let seconds: Vec<f64> = receipts.iter().map(|(_, time)| time.as_secs_f64()).collect();
-        let have = sqlx::query(HIDE).bind(&had).bind(seconds).fetch_all(&self.0).await.map_err(error)?;
-        let have: Vec<Uuid> = have.iter().map(|row| read(row, "receipt")).collect::<Result<_, _>>()?;
-        Ok(had.iter().map(|receipt| if have.contains(receipt) { Ok(()) } else { Err(QueueError::LeaseLost) }).collect())
+        work(async {
+            let had: Vec<Uuid> = receipts.iter().map(|(receipt, _)| parts(receipt).0).collect();
+            let seconds: Vec<f64> = receipts.iter().map(|(_, time)| time.as_secs_f64()).collect();
+            let mut session = Session::take(&self.0).await?;
+            let have = sqlx::query(HIDE).bind(&had).bind(seconds).fetch_all(session.connection()).await?;
+            session.give_back();
+            let have: Vec<Uuid> = have.iter().map(|row| read(row, "receipt")).collect::<Result<_, _>>()?;
+            Ok(had
+                .iter()
+                .map(|receipt| if have.contains(receipt) { Ok(()) } else { Err(QueueError::LeaseLost) })
+                .collect())
+        })
+        .await
     }
 }
 
@@ -288,7 +318,7 @@ fn parts(receipt: &Receipt) -> (Uuid, String) {
     parts.unwrap_or_else(|| (Uuid::nil(), "0".into()))
 }
 
-fn standing(stage: &PgRow, size: &PgRow) -> Result<Standing, QueueError> {
+fn standing(stage: &PgRow, size: &PgRow) -> Result<Standing, Failure> {
     let name: String = read(stage, "stage")?;
     let stage_of = Stage::ALL.into_iter().find(|stage| stage.name() == name);
     Ok(Standing {
@@ -298,7 +328,7 @@ fn standing(stage: &PgRow, size: &PgRow) -> Result<Standing, QueueError> {
     })
 }
 
-fn seen(row: &PgRow) -> Result<Seen, QueueError> {
+fn seen(row: &PgRow) -> Result<Seen, Failure> {
     let duration = |seconds: f64| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
     Ok(Seen {
         silent_for: duration(read(row, "silent_for")?),
@@ -307,7 +337,7 @@ fn seen(row: &PgRow) -> Result<Seen, QueueError> {
     })
 }
 
-fn replica(row: &PgRow) -> Result<Replica, QueueError> {
+fn replica(row: &PgRow) -> Result<Replica, Failure> {
     Ok(Replica {
         replica: read(row, "replica")?,
         host: read(row, "host")?,
@@ -317,7 +347,7 @@ fn replica(row: &PgRow) -> Result<Replica, QueueError> {
     })
 }
 
-fn delivery(row: &PgRow) -> Result<Delivery, QueueError> {
+fn delivery(row: &PgRow) -> Result<Delivery, Failure> {
     let (sequence, body, attributes): (String, Vec<u8>, String) =
         (read(row, "sequence")?, read(row, "body")?, read(row, "attributes")?);
     Ok(Delivery {
@@ -332,30 +362,23 @@ fn delivery(row: &PgRow) -> Result<Delivery, QueueError> {
     })
 }
 
-fn read<'r, T>(row: &'r PgRow, column: &'static str) -> Result<T, QueueError>
+fn read<'r, T>(row: &'r PgRow, column: &'static str) -> Result<T, Failure>
 where
     T: sqlx::Decode<'r, Postgres> + sqlx::Type<Postgres>,
 {
     row.try_get(column).map_err(|_| unreadable(column))
 }
 
-fn unreadable(column: &str) -> QueueError {
-    QueueError::Unavailable(format!("the spool: unreadable {column}"))
+fn unreadable(column: &str) -> Failure {
+    Failure { cause: Cause::Read, said: format!("unreadable {column}") }
 }
 
 fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
 }
 
-/// PostgreSQL puts values of rows into its messages, so none is repeated.
-fn error(failure: sqlx::Error) -> QueueError {
-    QueueError::Unavailable(match failure {
-        sqlx::Error::Database(failure) => {
-            let code = failure.try_downcast_ref::<PgDatabaseError>().map(|failure| failure.code().to_owned());
-            format!("the spool: SQLSTATE {}", code.unwrap_or_default())
-        }
-        sqlx::Error::Io(failure) => format!("the spool: connection: {:?}", failure.kind()),
-        sqlx::Error::PoolTimedOut => "the spool: no connection in time".into(),
-        _ => "the spool: the connection is out of step".into(),
-    })
+/// Waits for a piece of work, but not for ever.
+async fn work<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, QueueError> {
+    let unavailable = |failure: Failure| QueueError::Unavailable(format!("the spool: {}", failure.said));
+    within(PATIENCE, work).await.map_err(unavailable)
 }

@@ -11,6 +11,8 @@ pub struct Machine {
     pub commit: String,
     pub machine: String,
     pub postgres: String,
+    /// How the daemons are built: as this program is.
+    pub build: &'static str,
 }
 
 impl Machine {
@@ -21,6 +23,7 @@ impl Machine {
             commit: Self::commit(),
             machine: machine(),
             postgres: postgres(database).await.unwrap_or_else(|| "unknown".to_owned()),
+            build: if cfg!(debug_assertions) { "a debug build" } else { "an optimised build" },
         }
     }
 

@@ -77,13 +77,13 @@ impl Report {
     /// RELIABILITY.md.
     fn document(&self, record: &Record) -> String {
         let mut text = String::from(HEADING);
-        let Machine { date, commit, machine, postgres } = &self.machine;
+        let Machine { date, commit, machine, postgres, build } = &self.machine;
         let state = if self.complete { "" } else { ", not at its end yet" };
         let command = &self.command;
         let _ = writeln!(
             text,
             "| | |\n|---|---|\n| latest run | {date}{state}, of commit {commit} |\n| machine | {machine} |\n\
-             | stack | MiniStack (SQS, DynamoDB), PostgreSQL {postgres}; the daemon as a debug build |\n\
+             | stack | MiniStack (SQS, DynamoDB), PostgreSQL {postgres}; the daemon as {build} |\n\
              | command | `{command}` |"
         );
         if let Some(Simulated { when, commit, first, seeds, violations, calls, .. }) = &record.simulated {

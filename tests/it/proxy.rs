@@ -17,6 +17,8 @@ pub enum Road {
     Open,
     /// Standing connections end, new ones end at once.
     Cut,
+    /// Nothing passes, and nobody is told.
+    Swallows,
     /// The next commit reaches the database, its answer reaches nobody; then the road is open again.
     LosesACommit,
 }
@@ -84,7 +86,7 @@ async fn lay(target: String) -> (u16, Arc<watch::Sender<Road>>) {
 async fn carry(mut client: TcpStream, mut server: TcpStream, road: &watch::Sender<Road>) -> std::io::Result<()> {
     let (mut up, mut down) = (vec![0; 65_536], vec![0; 65_536]);
     // a commit goes to and fro twice: it is prepared, then executed
-    let mut answers_to_commit = None;
+    let (mut answers_to_commit, mut standing) = (None, road.subscribe());
     loop {
         tokio::select! {
             read = client.read(&mut up) => {
@@ -95,6 +97,7 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, road: &watch::Sende
                 if *road.borrow() == Road::LosesACommit && bytes.windows(7).any(|bytes| bytes == b"commit\0") {
                     answers_to_commit = Some(0);
                 }
+                passable(&mut standing).await;
                 server.write_all(bytes).await?;
             }
             read = server.read(&mut down) => {
@@ -107,8 +110,14 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, road: &watch::Sende
                     road.send_replace(Road::Open);
                     return Ok(());
                 }
+                passable(&mut standing).await;
                 client.write_all(bytes).await?;
             }
         }
     }
+}
+
+/// Until what was read may be passed on.
+async fn passable(road: &mut watch::Receiver<Road>) {
+    let _ = road.wait_for(|road| *road != Road::Swallows).await;
 }

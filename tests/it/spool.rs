@@ -158,6 +158,34 @@ async fn the_spool_is_a_fifo_queue_whose_groups_have_one_receiver_at_a_time() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_lost_in_the_middle_of_a_statement_is_awaited_for_so_long_and_no_longer() {
+    let (stack, proxy) = (Stack::with("spool-lost", &[DYNAMODB]).await, Proxy::to_database().await);
+    let spool = PostgresSpool::new(&proxy.url, Some(stack.schema())).expect("a PostgreSQL URL");
+    let epoch = spooling(&spool).await;
+    assert_eq!(spool.hold(epoch, &[delivery("a", 1)]).await, Ok(true));
+    let receipts = receipts(&spool.receive(VISIBILITY).await.expect("received"));
+
+    let mut held = stack.transaction().await;
+    sqlx::query("select 1 from spool_group for update").execute(&mut *held).await.expect("a row in another's hands");
+    let deleting = tokio::spawn({
+        let (spool, receipts) = (spool.clone(), receipts.clone());
+        async move { spool.delete(&receipts).await }
+    });
+    let waits = "select count(*) from pg_stat_activity join pg_locks using (pid)
+                 where relation = 'spool_group'::regclass and wait_event_type = 'Lock'";
+    stack.until("the statement has come", async || stack.ask::<(i64,)>(waits).await[0].0 > 0).await;
+    proxy.set(Road::Swallows);
+    held.rollback().await.expect("given back");
+    let answer = tokio::time::timeout(Duration::from_secs(60), deleting).await.expect("an end").expect("no panic");
+    assert_eq!(answer, Err(QueueError::Unavailable("the spool: no answer in time".into())));
+
+    proxy.set(Road::Open);
+    let again = async || spool.delete(&receipts).await == Ok(vec![Ok(())]);
+    stack.until("on another connection it is done", again).await;
+    stack.done().await;
+}
+
+#[tokio::test]
 async fn the_fleet_leaves_the_spool_when_one_reaches_dynamodb_and_takes_nothing_more_into_it() {
     let stack = Stack::with("spool-fleet", &[DYNAMODB]).await;
     let spool = spool(&stack).await;

@@ -12,22 +12,21 @@ mod row;
 mod session;
 mod sweep;
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use anyhow::Context;
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use sqlx::{
-    Connection, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{Connection, PgPool, postgres::PgPoolOptions};
 use tokio::sync::Semaphore;
 
 use super::{
     Control, Controls, Cursor, DeadLetter, DeadLetters, DueHead, HotError, HotStore, Page, Put, Row, Settled, Walk,
     Walked, Way,
 };
-use crate::domain::{ConversationId, Head, Message, ThreadKey};
+use crate::{
+    domain::{ConversationId, Head, Message, ThreadKey},
+    postgres,
+};
 
 /// How long one statement may take on the server, waiting for another writer of the same row included.
 const STATEMENT: Duration = Duration::from_secs(5);
@@ -88,15 +87,9 @@ impl PostgresStore {
     /// # Errors
     /// The URL cannot be read; it is not repeated, for it holds a password.
     pub fn new(database: &Database<'_>, ttl: Duration, counted: Arc<dyn Fn() + Send + Sync>) -> anyhow::Result<Self> {
-        let mut connect = PgConnectOptions::from_str(database.url)
-            .ok()
-            .context("the URL of the hot store is not a PostgreSQL URL")?
+        let connect = postgres::connect(database.url, database.schema, STATEMENT, "the hot store")?
             .application_name(concat!(env!("CARGO_PKG_NAME"), "-hot"))
-            .options([("statement_timeout", STATEMENT.as_millis())])
             .options([("synchronous_commit", "on")]);
-        if let Some(schema) = database.schema {
-            connect = connect.options([("search_path", schema)]);
-        }
         let pool = PgPoolOptions::new()
             .max_connections(database.connections)
             .acquire_timeout(ACQUIRE)

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context;
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_sqs::types::QueueAttributeName as Attribute;
+use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, QueueAttributeName as Attribute};
 use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -163,11 +163,16 @@ async fn drained(site: &Site, url: &str) -> anyhow::Result<Vec<String>> {
         if messages.is_empty() {
             return Ok(bodies);
         }
-        for message in messages {
+        let mut delete = sqs.delete_message_batch().queue_url(url);
+        for (place, message) in messages.into_iter().enumerate() {
             let receipt = message.receipt_handle.unwrap_or_default();
-            sqs.delete_message().queue_url(url).receipt_handle(receipt).send().await?;
+            delete = delete.entries(
+                DeleteMessageBatchRequestEntry::builder().id(place.to_string()).receipt_handle(receipt).build()?,
+            );
             bodies.push(message.body.unwrap_or_default());
         }
+        let deleted = delete.send().await?;
+        anyhow::ensure!(deleted.failed.is_empty(), "what was taken out of a queue stays in it");
     }
 }
 

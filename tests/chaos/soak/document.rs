@@ -41,7 +41,7 @@ impl Soaked {
 
     /// The document.
     pub fn document(&self) -> String {
-        let Machine { date, commit, machine, postgres } = &self.machine;
+        let Machine { date, commit, machine, postgres, build } = &self.machine;
         let (command, violations) = (&self.command, self.violations.len());
         let minutes = self.samples.last().map_or(0.0, |last| last.at.as_secs_f64() / 60.0);
         let capacity = match self.capacity {
@@ -55,7 +55,7 @@ impl Soaked {
             "# Soak\n\nWritten by `make soak`, never by hand: {daemons} daemons under {capacity}, {} a second for {minutes:.0} \
              minutes, without faults. Chat messages of {} threads, their conversations of one to eight messages closed and archived.\n\n\
              | | |\n|---|---|\n| written | {date} |\n| commit | {commit} |\n| machine | {machine} |\n\
-             | stack | MiniStack (SQS, DynamoDB), PostgreSQL {postgres}, on the same machine; the daemon as a debug build |\n\
+             | stack | MiniStack (SQS, DynamoDB), PostgreSQL {postgres}, on the same machine; the daemon as {build} |\n\
              | command | `{command}` |\n| events | {} |\n| lost, doubled, reordered, left | {violations} |\n\
              | resident memory | grows by {:.2} MiB an hour, by the line through the second half |\n| conversations closed | {} |\n",
             self.rate.events,
@@ -142,7 +142,7 @@ fn quantile(before: &[(f64, u64)], after: &[(f64, u64)], share: f64) -> String {
 const OVER_TIME: &str = "
 ## Over time
 
-Memory is each daemon's at the end of the stretch. Processor time is theirs, in a debug build. Ages are those of deliveries when \
+Memory is each daemon's at the end of the stretch. Processor time is theirs. Ages are those of deliveries when \
 they were settled, since SQS took them, as the daemons' own metrics bucket them; the emulator slows down as its tables grow.
 
 | minutes | events a second | resident MiB | µs an event | deepest queue | age, median | 95 % | 99 % |

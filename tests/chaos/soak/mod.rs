@@ -91,7 +91,8 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         history.add(Entry::Ended { daemon: daemon.name.clone(), code, millis: u64::try_from(took.as_millis())? });
     }
     let violations = judge(&history.lines(), &found::read(&site).await?);
-    let command = format!("make soak MINUTES={} SEED={}", arguments.minutes, arguments.seed);
+    let given = arguments.rate.map(|rate| format!(" ARGS='--rate {rate}'")).unwrap_or_default();
+    let command = format!("make soak MINUTES={} SEED={}{given}", arguments.minutes, arguments.seed);
     let soaked = Soaked { machine, command, capacity, rate, events, samples, ends, rested, violations };
     std::fs::write(&arguments.report, soaked.document())
         .with_context(|| format!("cannot write {}", arguments.report.display()))?;
