@@ -23,7 +23,8 @@ impl Session {
     /// # Errors
     /// The pool has none in its time.
     pub async fn take(pool: &PgPool) -> Result<Self, sqlx::Error> {
-        Ok(Self { connection: pool.acquire().await?, done: false })
+        // boxed: to connect is a future some dozens of futures deep, and who awaits it here should not be deeper still
+        Ok(Self { connection: Box::pin(pool.acquire()).await?, done: false })
     }
 
     /// Takes a connection and begins a transaction. Read committed is what all rely on: after a lock was waited for, the next
